@@ -1,0 +1,1 @@
+"""WebAssembly actors on NATS."""
