@@ -1,1 +1,51 @@
-"""."""
+"""The public API for people who write capabilities and other plugins. Versioned: `API`.
+
+A plugin is a distribution with an entry point in the group `theater_bus` that names a module; the module's functions
+marked with `hookimpl` are its hooks. A capability is one pact file and one class:
+
+    class Clock(Capability):
+        name = "clock"
+        pact = "clock.pact"          # beside the module
+
+        async def now(self) -> int:  # `now: func() -> u64` in the pact
+            return time.time_ns()
+
+What this package exports stays compatible within one `API` number; a plugin states the number it was written for with
+`requires_api` in its module.
+"""
+
+from theater_bus.capability.context import ActorIdentity, Context, Logger
+from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
+from theater_bus.capability.hooks import hookimpl
+from theater_bus.capability.middleware import (
+    Authorizer,
+    Decision,
+    HostCall,
+    HostCallMiddleware,
+    OperationInfo,
+    OperationMiddleware,
+    Request,
+)
+from theater_bus.capability.scope import HostScoped
+
+__all__ = [
+    "API",
+    "ActorIdentity",
+    "Authorizer",
+    "Capability",
+    "CapabilityError",
+    "Context",
+    "Decision",
+    "HostCall",
+    "HostCallMiddleware",
+    "HostScoped",
+    "Logger",
+    "OperationInfo",
+    "OperationMiddleware",
+    "Request",
+    "Settings",
+    "blocking",
+    "hookimpl",
+]
+
+API = 1

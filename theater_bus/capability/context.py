@@ -1,0 +1,90 @@
+"""What a capability can see and do: the actor it serves, the operation at hand, and the host behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+__all__ = ["ActorIdentity", "Context", "Logger"]
+
+
+@dataclass(frozen=True, slots=True)
+class ActorIdentity:
+    """Who an actor is: its id, its namespace, the name in its manifest, and the host that runs it."""
+
+    id: str
+    namespace: str
+    name: str
+    host: str
+
+
+class Logger(Protocol):
+    """A structured logger bound to the actor; event names are registered in the plugin's telemetry."""
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Log for people who look for a fault."""
+
+    def info(self, event: str, **fields: object) -> None:
+        """Log what happened."""
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Log what somebody should look at."""
+
+    def error(self, event: str, **fields: object) -> None:
+        """Log a failure."""
+
+
+class Context(Protocol):
+    """Given to a capability when it is made. Everything is bound to one actor.
+
+    Members that speak of the current operation (`deadline`, `call_id`, `effect_key`) raise `LookupError` outside one.
+    """
+
+    @property
+    def actor(self) -> ActorIdentity:
+        """The actor that this instance serves."""
+
+    @property
+    def log(self) -> Logger:
+        """A logger with the actor's and the operation's fields."""
+
+    @property
+    def grants(self) -> Mapping[str, Any]:
+        """The effective settings of this capability: host ∩ parent ∩ manifest, as plain values."""
+
+    @property
+    def deadline(self) -> float:
+        """When the current operation ends, in seconds of the event loop's clock."""
+
+    @property
+    def call_id(self) -> int:
+        """The number of this host call within its operation, from 0."""
+
+    @property
+    def effect_key(self) -> str:
+        """The key (hex, 64 characters) by which the outside can deduplicate this call when the operation is repeated."""
+
+    def guest_log(self, text: str) -> None:
+        """Emit a line of the guest's as a log record of the actor: rate-limited, with the operation's trace."""
+
+    def chain(self) -> list[dict[str, Any]]:
+        """The recorded events that the host still holds, oldest first: `seq`, `hash`, `parent`, `type`, `time_ns`."""
+
+    def request_shutdown(self, result: bytes | None = None) -> None:
+        """End the actor when the current operation is done, with reason `exited` and this result."""
+
+    def enqueue(self, function: str, params: list[Any] | None = None) -> None:
+        """Put a call of the actor's own export into its mailbox, as the host. Raises `Overloaded` at the bound (64)."""
+
+    async def call_actor(
+        self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int | None = None
+    ) -> Any:
+        """Call another actor in the name of this one and return its plain value.
+
+        The call carries the path of waiting actors, so that a cycle ends in `CallCycle`, and no more than what is left
+        of the current operation's time. Raises the `ActorError` that the other side answered.
+        """
+
+    def report_failure(self, why: str) -> None:
+        """Say that background work of the capability failed: visible in the actor's status, counted, logged."""

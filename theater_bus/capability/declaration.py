@@ -1,0 +1,86 @@
+"""What a capability is: a name, a pact, settings, and one method per function of the pact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, ParamSpec, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from theater_bus.capability.context import Context
+
+__all__ = ["Capability", "CapabilityError", "Settings", "blocking"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class CapabilityError(Exception):
+    """Raise it in a host function to answer the guest with `err(value)`.
+
+    `value` is a plain value of the declared error type, a text for `result<_, string>`. In a function whose declared
+    type is not a result it counts as a failure of the capability.
+    """
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        super().__init__(value if isinstance(value, str) else repr(value))
+
+
+class Settings(BaseModel):
+    """The base of a capability's settings: immutable, unknown keys refused.
+
+    Every field is a bound that can be intersected with what a parent and the host allow: annotate it with a bound of
+    `theater_bus.core.grants`; a field without one can only be narrowed to an equal value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def blocking(function: Callable[P, R]) -> Callable[P, R]:
+    """Mark a host function that blocks: it runs on the host's bounded thread pool instead of the event loop."""
+    function.__theater_blocking__ = True  # type: ignore[attr-defined]
+    return function
+
+
+class Capability:
+    """Base class of capabilities. One instance is made for every actor, so its attributes belong to that actor.
+
+    A function of the pact is the method of the same name with `-` written as `_`; where that is a Python keyword or
+    already taken, one trailing underscore (`self` → `self_`, `import` → `import_`). Parameters arrive as plain values (see the wire protocol). A
+    method returns the plain value of the declared result; for `result<T, E>` it returns the `T` and raises
+    `CapabilityError` for the `E`. `async def` methods suspend the guest without a thread; a plain `def` must not block.
+
+    Class attributes: `name` (as in the manifest's `[capabilities.<name>]`), `pact` (file name beside the class's
+    module, or the pact text itself if it holds a newline), `Settings`.
+    """
+
+    name: ClassVar[str]
+    pact: ClassVar[str]
+    Settings: ClassVar[type[Settings]] = Settings
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        self.context = context
+        self.settings = settings
+
+    async def start(self) -> None:
+        """Called once before the actor's first operation; a failure refuses the spawn."""
+
+    async def stop(self) -> None:
+        """Called once after the actor's last operation, with a bound in time; end background work here."""
+
+    def snapshot(self) -> bytes | None:
+        """What must survive a recovery, or None; written into checkpoints."""
+        return None
+
+    def restore(self, snapshot: bytes) -> None:
+        """Take over what `snapshot` gave, before `start`; the default refuses, since it never gave anything."""
+        raise ValueError(f"capability {self.name!r} has no snapshot to restore")
+
+    @classmethod
+    def grant_bounds(cls) -> Mapping[str, Any]:
+        """The bound that each setting is intersected by: field name → a bound kind of `theater_bus.core.grants`."""
+        bounds: dict[str, Any] = {}
+        for field, info in cls.Settings.model_fields.items():
+            bounds[field] = next((m for m in info.metadata if hasattr(m, "intersect")), None)
+        return bounds
