@@ -222,7 +222,7 @@ def from_wire(error: Mapping[str, Any], actor: str | None = None) -> ActorError:
 
 
 class OperationTimeout(ActorError):
-    """The deadline passed while queued (`never`) or running (`rolled-back`); the client alone cannot know (`unknown`)."""
+    """The deadline passed: queued → `never`, running → `rolled-back`, raised by the client alone → `unknown`."""
 
     code, number = "operation-timeout", 408
 

@@ -63,7 +63,7 @@ class Context(Protocol):
 
     @property
     def effect_key(self) -> str:
-        """The key (hex, 64 characters) by which the outside can deduplicate this call when the operation is repeated."""
+        """The key (64 hex characters) by which the outside can deduplicate this call when its operation is repeated."""
 
     def guest_log(self, text: str) -> None:
         """Emit a line of the guest's as a log record of the actor: rate-limited, with the operation's trace."""

@@ -47,9 +47,10 @@ class Capability:
     """Base class of capabilities. One instance is made for every actor, so its attributes belong to that actor.
 
     A function of the pact is the method of the same name with `-` written as `_`; where that is a Python keyword or
-    already taken, one trailing underscore (`self` → `self_`, `import` → `import_`). Parameters arrive as plain values (see the wire protocol). A
-    method returns the plain value of the declared result; for `result<T, E>` it returns the `T` and raises
-    `CapabilityError` for the `E`. `async def` methods suspend the guest without a thread; a plain `def` must not block.
+    already taken, one trailing underscore (`self` → `self_`, `import` → `import_`). Parameters arrive as plain values
+    (see the wire protocol). A method returns the plain value of the declared result; for `result<T, E>` it returns the
+    `T` and raises `CapabilityError` for the `E`. `async def` methods suspend the guest without a thread; a plain `def`
+    must not block.
 
     Class attributes: `name` (as in the manifest's `[capabilities.<name>]`), `pact` (file name beside the class's
     module, or the pact text itself if it holds a newline), `Settings`.
