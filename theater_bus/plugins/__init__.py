@@ -1,1 +1,27 @@
-"""."""
+"""Hooks, discovery and composition of plugins. pluggy collects; it is never on the path of a message."""
+
+from theater_bus.plugins.discovery import GROUP, Found, Plugin, find
+from theater_bus.plugins.hookspecs import HOOK_NAMES
+from theater_bus.plugins.interface import (
+    BoundFunction,
+    CapabilityType,
+    HostFunction,
+    compile_capability,
+    method_name,
+)
+from theater_bus.plugins.registry import HookResult, PluginRegistry
+
+__all__ = [
+    "GROUP",
+    "HOOK_NAMES",
+    "BoundFunction",
+    "CapabilityType",
+    "Found",
+    "HookResult",
+    "HostFunction",
+    "Plugin",
+    "PluginRegistry",
+    "compile_capability",
+    "find",
+    "method_name",
+]
