@@ -1,0 +1,52 @@
+"""What is known of a function and of an actor before a message comes: names and attribute sets, made once.
+
+Names that outsiders invent never become span names or metric attributes: an unknown function is `_OTHER`, its real name
+only an attribute of the span (OpenTelemetry semantic conventions, RPC: `rpc.method_original`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from theater_bus.telemetry.metrics import FunctionMeter
+
+__all__ = ["OTHER", "ActorAttributes", "FunctionSpec"]
+
+OTHER = "_OTHER"
+
+
+@dataclass(frozen=True, slots=True)
+class ActorAttributes:
+    """Who an actor is, for its spans and log records. One per actor, made at spawn."""
+
+    id: str
+    namespace: str
+    name: str = ""
+    host_id: str = ""
+
+
+class FunctionSpec:
+    """One function as telemetry sees it: get it from `Telemetry.function_spec`, keep it, pass it to every call."""
+
+    __slots__ = ("attributes", "function", "known", "meter", "namespace", "send_name", "span_name", "template")
+
+    def __init__(self, function: str, namespace: str, known: bool, meter: FunctionMeter) -> None:
+        label = function if known else OTHER
+        self.function = function
+        self.namespace = namespace
+        self.known = known
+        self.meter = meter
+        self.span_name = f"theater.Actor/{label}"
+        self.template = f"theater.{{namespace}}.ops.{{actor}}.{label}"
+        self.send_name = f"{{}} {self.template}"
+        self.attributes: dict[str, str] = {
+            "rpc.system.name": "theater",
+            "rpc.method": self.span_name if known else OTHER,
+            "messaging.system": "nats",
+            "messaging.destination.template": self.template,
+            "theater.namespace": namespace,
+        }
+        if not known:
+            self.attributes["rpc.method_original"] = function
