@@ -1,0 +1,472 @@
+"""One connection to NATS: publish, subscribe, request; it comes back by itself with everything that was subscribed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Self
+
+from nats.aio.client import Client
+from nats.errors import BadHeaderError, Error
+from nats.nuid import NUID
+
+from theater_bus.bus.failure import BusFailure, as_error, connection_lost, violation
+from theater_bus.bus.lifeline import ConnectionEvent, Lifeline
+from theater_bus.bus.message import Handler, Message, OnReply, Outcome
+from theater_bus.bus.request import ReplyMux, RequestToken
+from theater_bus.bus.settings import BusSettings
+from theater_bus.bus.subscription import LightSubscription, QueuedSubscription, Subscription
+from theater_bus.core.instrumentation import SILENT, Instrumentation
+from theater_bus.errors import ConfigurationError, ConnectionLost, Overloaded, PermissionDenied, TooLarge
+
+__all__ = ["Connection", "ConnectionEvent", "ServerInfo"]
+
+log = logging.getLogger("theater_bus.bus")
+
+_HEADER_FRAME_BYTES = len(b"NATS/1.0\r\n\r\n")
+_HEADER_LINE_BYTES = len(b": \r\n")
+# The server ends the connection over a protocol line above 4,096 bytes, and does not announce the number.
+_MAX_SUBJECTS = 3_900
+_RESTORE_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """The server at the other end, as it introduced itself."""
+
+    url: str
+    version: str
+    client_id: int
+    max_payload: int
+    jetstream: bool
+
+
+class Connection:
+    """Publishes, subscribes, requests. Made by `Connection.open`; ended by `drain` or `close`.
+
+    Everything is called on the event loop that opened it. Methods that are not `async` never wait: what cannot be done
+    at once is refused with an error that says so.
+    """
+
+    def __init__(self, settings: BusSettings, instrumentation: Instrumentation) -> None:
+        self.settings = settings
+        self._instrumentation = instrumentation
+        self._client: Client
+        self._max_payload = 0
+        self._max_pending = settings.pending_bytes
+        self._subscriptions: dict[Subscription, None] = {}
+        self._observers: dict[Callable[[ConnectionEvent], None], None] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._denied: set[str] = set()
+        self._lifeline = Lifeline(settings, instrumentation, self)
+        base = f"{settings.inbox_prefix}.{NUID().next().decode()}"
+        self._mux = ReplyMux(base, asyncio.get_running_loop(), self._late_reply)
+
+    @classmethod
+    async def open(cls, settings: BusSettings, *, instrumentation: Instrumentation = SILENT) -> Self:
+        """Connect. Raises ConnectionLost, at once and with the reason, when no server takes us."""
+        connection = cls(settings, instrumentation)
+        connection._adopt(await connection._lifeline.open())
+        connection.subscribe(connection._mux.pattern, connection._mux.receive)
+        return connection
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    @property
+    def connected(self) -> bool:
+        """Whether messages travel now."""
+        return bool(self._client.is_connected)
+
+    @property
+    def max_payload(self) -> int:
+        """What the server accepts in one message, body and headers together, in bytes."""
+        return self._max_payload
+
+    @property
+    def pending_requests(self) -> int:
+        """Requests that wait for their outcome."""
+        return len(self._mux)
+
+    @property
+    def server(self) -> ServerInfo:
+        """The server at the other end."""
+        client = self._client
+        url = client.connected_url
+        info = client._server_info
+        return ServerInfo(
+            url=f"{url.scheme}://{url.hostname}:{url.port}" if url else "",
+            version=str(info.get("version", "")),
+            client_id=client.client_id or 0,
+            max_payload=self._max_payload,
+            jetstream=bool(info.get("jetstream", False)),
+        )
+
+    def observe(self, observer: Callable[[ConnectionEvent], None]) -> Callable[[], None]:
+        """Tell `observer` what happens to the connection, on the loop; returns what ends that."""
+        self._observers[observer] = None
+        return lambda: self._observers.pop(observer, None)
+
+    def publish(self, subject: str, data: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """Send a message; it leaves with the next turn of the loop, in order with all others.
+
+        While reconnecting, messages wait. Raises TooLarge (body and headers against `max_payload`), Overloaded (more
+        than `pending_bytes` wait), ConnectionLost (there is no client to wait in), ConfigurationError (not a subject).
+        """
+        size = len(data)
+        if headers is not None:
+            size += _header_bytes(headers)
+        if size > self._max_payload:
+            raise self._too_large(subject, size)
+        if not (subject.isprintable() and reply.isprintable()) or " " in subject or " " in reply or not subject:
+            raise _not_a_subject(subject, reply)
+        if len(subject) + len(reply) > _MAX_SUBJECTS:
+            raise _subject_too_long(subject, reply)
+        client = self._client
+        if client.pending_data_size > self._max_pending:
+            raise self._backlog(client.pending_data_size)
+        # Stepped by hand: a task per message would cost more than the message.
+        sending = client.publish(subject, data, reply, headers)  # type: ignore[arg-type]
+        try:
+            sending.send(None)
+        except StopIteration:
+            return
+        except Error as error:
+            raise self._not_sent(error) from error
+        # The bytes are in nats-py's buffer; all it could wait for is the flusher, which runs anyway.
+        sending.close()
+
+    def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
+        """Call `handler(message)` with every message, in order, on the loop; it must return at once.
+
+        What a handler raises is counted and logged, and disturbs nobody else. With `queue`, each message goes to one
+        member of that group. `ready` tells when the server knows.
+        """
+        if not (subject.isprintable() and queue.isprintable()) or " " in subject or " " in queue or not subject:
+            raise _not_a_subject(subject, queue)
+        if len(subject) + len(queue) > _MAX_SUBJECTS:
+            raise _subject_too_long(subject, queue)
+        kind = LightSubscription if self.settings.light_subscriptions else QueuedSubscription
+        subscription = kind(self, subject, handler, queue)
+        self._subscriptions[subscription] = None
+        if not self._client.is_closed:
+            subscription.attach(self._client)
+        return subscription
+
+    def request(
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        timeout_s: float,
+        on_reply: OnReply,
+        headers: Mapping[str, str] | None = None,
+        stream: bool = False,
+    ) -> RequestToken:
+        """Send a request; `on_reply` gets its one outcome, a Message or a BusFailure, on the loop.
+
+        With `stream`, every reply is handed over until `token.close()`, or until a failure, which is the last outcome;
+        `token.extend` starts the deadline anew. What is known before sending raises: ConnectionLost while not connected
+        (requests never wait for a reconnect), PermissionDenied when the inbox is forbidden, and what `publish` raises.
+        """
+        if not self._client.is_connected:
+            raise self._not_connected()
+        if self._denied and self._mux.pattern.lower() in self._denied:
+            raise self._inbox_denied()
+        token = self._mux.start(subject, on_reply, timeout_s, stream)
+        try:
+            self.publish(subject, data, token.reply_subject, headers)
+        except BaseException:
+            token.close()
+            raise
+        return token
+
+    def cancel(self, token: RequestToken) -> None:
+        """Forget a request; its `on_reply` is not called any more. The receiver is not told."""
+        token.close()
+
+    async def request_one(
+        self, subject: str, data: bytes, *, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> Message:
+        """Send a request and wait for its reply.
+
+        Raises what `as_error` makes of a failure (OperationTimeout, ChannelClosed, PermissionDenied, OutcomeUnknown),
+        and what `request` raises.
+        """
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not future.done():
+                future.set_result(outcome)
+
+        token = self.request(subject, data, timeout_s=timeout_s, on_reply=settle, headers=headers)
+        try:
+            outcome = await future
+        finally:
+            token.close()
+        if isinstance(outcome, BusFailure):
+            raise as_error(outcome, subject, timeout_s)
+        return outcome
+
+    async def request_many(
+        self,
+        subject: str,
+        data: bytes = b"",
+        *,
+        timeout_s: float,
+        stall_s: float | None = None,
+        limit: int | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[Message]:
+        """Ask everybody who listens and yield the replies as they come.
+
+        Ends after `timeout_s`, after `limit` replies, or when `stall_s` pass after a reply without another; nobody
+        there is an empty answer. Raises what `as_error` makes of a denied or lost request.
+        """
+        outcomes: asyncio.Queue[Outcome] = asyncio.Queue()
+        token = self.request(
+            subject, data, timeout_s=timeout_s, on_reply=outcomes.put_nowait, headers=headers, stream=True
+        )
+        seen = 0
+        try:
+            while limit is None or seen < limit:
+                try:
+                    async with asyncio.timeout(stall_s if seen else None):
+                        outcome = await outcomes.get()
+                except TimeoutError:
+                    return
+                if isinstance(outcome, BusFailure):
+                    if outcome in (BusFailure.TIMEOUT, BusFailure.NO_RESPONDERS):
+                        return
+                    raise as_error(outcome, subject, timeout_s)
+                seen += 1
+                yield outcome
+        finally:
+            token.close()
+
+    async def ready(self, timeout_s: float = 5.0) -> None:
+        """Return when the server has processed every subscription made before.
+
+        An echo through our own inbox: nats-py's `flush` writes its PING ahead of a SUB that still waits. Raises
+        PermissionDenied for subscriptions that NATS refused, ConnectionLost when no answer comes.
+        """
+        loop = asyncio.get_running_loop()
+        echoed: asyncio.Future[Outcome] = loop.create_future()
+        if not self._client.is_connected:
+            raise self._not_connected()
+
+        def settle(outcome: Outcome) -> None:
+            if not echoed.done():
+                echoed.set_result(outcome)
+
+        token = self._mux.start("", settle, timeout_s)
+        token.subject = token.reply_subject
+        try:
+            self.publish(token.reply_subject, b"")
+            outcome = await echoed
+        finally:
+            token.close()
+        if outcome is BusFailure.PERMISSION_DENIED:
+            # This user may not publish to its own inbox: two round trips, the second behind all that waited.
+            await self.flush(timeout_s)
+        elif isinstance(outcome, BusFailure):
+            raise ConnectionLost(self.settings.servers_text, f"no echo from the server ({outcome.value})")
+        refused = sorted(s.subject for s in self._subscriptions if s.subject.lower() in self._denied)
+        if refused:
+            raise PermissionDenied(
+                f"NATS does not let this user subscribe to {', '.join(refused)}. Fix: allow it in the permissions",
+                subjects=refused,
+            )
+
+    async def flush(self, timeout_s: float = 5.0) -> None:
+        """Return when the server has got everything published before. Raises ConnectionLost when it does not answer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._client.flush()
+                await self._client.flush()
+        except (Error, OSError) as error:
+            raise ConnectionLost(self.settings.servers_text, f"no answer to a flush ({error})") from error
+
+    async def rtt(self, timeout_s: float = 5.0) -> float:
+        """Seconds for a round trip to the server."""
+        started = perf_counter()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._client.flush()
+        except (Error, OSError) as error:
+            raise ConnectionLost(self.settings.servers_text, f"no answer to a ping ({error})") from error
+        return perf_counter() - started
+
+    async def drain_subscriptions(self, timeout_s: float | None = None) -> None:
+        """End all subscriptions: what is on its way is still delivered, nothing new comes. Requests go on working."""
+        ending = [s for s in self._subscriptions if s.subject != self._mux.pattern]
+        if not ending:
+            return
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout_s if timeout_s is None else timeout_s):
+                for subscription in ending:
+                    subscription.withdraw()
+                if self.connected:
+                    await self.flush()
+                for subscription in ending:
+                    await subscription.settle()
+        finally:
+            for subscription in ending:
+                subscription.unsubscribe()
+
+    async def drain(self, timeout_s: float | None = None) -> None:
+        """Leave in order: subscriptions first, then the requests that wait, then what is to be written; then close.
+
+        Bounded by `timeout_s` (default `drain_timeout_s`); whatever is left then ends as disconnected.
+        """
+        try:
+            async with asyncio.timeout(self.settings.drain_timeout_s if timeout_s is None else timeout_s):
+                await self.drain_subscriptions()
+                await self._mux.idle()
+                if self.connected:
+                    await self.flush()
+        except (TimeoutError, ConnectionLost) as error:
+            log.warning("draining the connection to NATS was cut short: %s", error)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close now. Requests that wait end as disconnected. Closing twice is fine."""
+        await self._lifeline.close()
+        self._mux.close()
+        for task in list(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        self._subscriptions.clear()
+
+    # What the lifeline and the subscriptions report.
+
+    def lost(self) -> None:
+        """The socket is gone: requests on their way get no reply that we could hear."""
+        self._mux.fail(BusFailure.DISCONNECTED)
+
+    async def back(self, client: Client, rebuilt: bool) -> None:
+        """There is a socket again."""
+        self._adopt(client)
+        if not rebuilt:
+            return
+        for number, subscription in enumerate(list(self._subscriptions), 1):
+            if subscription in self._subscriptions and not subscription.attached_to(client):
+                subscription.attach(client)
+            if number % _RESTORE_CHUNK == 0:
+                await asyncio.sleep(0)
+
+    def told(self, event: ConnectionEvent) -> None:
+        """Pass an event on."""
+        for observer in list(self._observers):
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer of the connection failed at %s", event.value)
+
+    def server_error(self, error: Exception) -> None:
+        """A permission violation ends what it forbids; anything else is a line in the log."""
+        refused = violation(str(error))
+        if refused is None:
+            log.info("NATS: %s", error)
+            return
+        what, subject = refused
+        self._instrumentation.count("theater.bus.permission_violations", kind=what)
+        self._instrumentation.event("bus.permission_violation", kind=what, subject=subject)
+        log.warning("NATS denies a %s to %s", what, subject)
+        if what == "publish":
+            self._mux.fail(BusFailure.PERMISSION_DENIED, subject)
+            return
+        self._denied.add(subject)
+        if subject == self._mux.pattern.lower():
+            self._mux.fail(BusFailure.PERMISSION_DENIED)
+
+    def released(self, subscription: Subscription) -> None:
+        """A subscription has ended."""
+        self._subscriptions.pop(subscription, None)
+
+    def handler_failed(self, subscription: Subscription, error: BaseException) -> None:
+        """A handler raised; the reader goes on."""
+        self._instrumentation.count("theater.bus.handler_errors")
+        self._instrumentation.event("bus.handler_error", subject=subscription.subject, error=type(error).__name__)
+        log.error("the handler of %s failed", subscription.subject, exc_info=error)
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Own a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a subscription could not be sent: %s", error)
+
+    def _late_reply(self) -> None:
+        self._instrumentation.count("theater.bus.late_replies")
+
+    def _adopt(self, client: Client) -> None:
+        self._client = client
+        self._max_payload = client.max_payload
+        self._denied.clear()
+
+    def _too_large(self, subject: str, size: int) -> TooLarge:
+        self._instrumentation.count("theater.bus.refusals", reason="too-large")
+        limit = self._max_payload
+        return TooLarge(
+            f"a message to {subject} has {size} bytes with its headers, the server accepts {limit}. "
+            "Fix: send less, or raise max_payload in the server's configuration",
+            size_bytes=size,
+            limit_bytes=limit,
+        )
+
+    def _backlog(self, waiting: int) -> Overloaded:
+        self._instrumentation.count("theater.bus.refusals", reason="backlog")
+        return Overloaded(
+            f"{waiting} bytes wait to be sent, more than pending_bytes = {self._max_pending}. "
+            "Fix: await flush() between publishes, or look why the server does not read",
+            bound="pending_bytes",
+        )
+
+    def _not_connected(self) -> ConnectionLost:
+        self._instrumentation.count("theater.bus.refusals", reason="not-connected")
+        return ConnectionLost(self.settings.servers_text, "not connected at the moment", "try again; it reconnects")
+
+    def _inbox_denied(self) -> PermissionDenied:
+        return PermissionDenied(
+            f"NATS does not let this user subscribe to {self._mux.pattern}, so no reply could arrive. "
+            "Fix: set inbox_prefix to the one that the user's permissions allow"
+        )
+
+    def _not_sent(self, error: Error) -> ConnectionLost | ConfigurationError:
+        if isinstance(error, BadHeaderError):
+            return ConfigurationError("headers", f"{error.key!r} cannot be a header name", "use letters, digits and -")
+        self._instrumentation.count("theater.bus.refusals", reason="not-connected")
+        return connection_lost(self.settings, error)
+
+
+def _header_bytes(headers: Mapping[str, str]) -> int:
+    size = _HEADER_FRAME_BYTES
+    for name, value in headers.items():
+        size += len(name) + _HEADER_LINE_BYTES + (len(value) if value.isascii() else len(value.encode()))
+    return size
+
+
+def _not_a_subject(subject: str, other: str) -> ConfigurationError:
+    wrong = subject if not subject or " " in subject or not subject.isprintable() else other
+    return ConfigurationError("subject", f"{wrong!r} is not a subject", "no spaces, no control characters, not empty")
+
+
+def _subject_too_long(subject: str, reply: str) -> TooLarge:
+    size = len(subject) + len(reply)
+    return TooLarge(
+        f"subject and reply subject have {size} characters, a protocol line takes {_MAX_SUBJECTS}",
+        size_bytes=size,
+        limit_bytes=_MAX_SUBJECTS,
+    )
