@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, get_args
 
 from theater_bus.core.chain.layout import (
+    BOOL,
     DIGEST,
     ID16,
     IDENTITY,
@@ -36,7 +37,7 @@ __all__ = [
     "LogRun",
     "Origin",
     "Outcome",
-    "Proof",
+    "ProofWord",
     "Received",
     "Result",
     "Unsent",
@@ -44,7 +45,7 @@ __all__ = [
 ]
 
 Outcome = Literal["returned", "raised", "queued", "dropped", "unknown"]
-Proof = Literal["subject", "actor", "host", "none"]
+ProofWord = Literal["subject", "actor", "host", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Call(Record):
     params: Annotated[Payload, PAYLOAD, "the standalone CGRF parameter tuple, without the state"]
     identity: Annotated[str | bytes, IDENTITY, "the idempotency key, or the id made at admission"]
     caller: Annotated[str, TEXT, "who asked; empty when unknown"]
-    proof: Annotated[Proof, choice(*get_args(Proof)), "what the name rests on"]
+    proof: Annotated[ProofWord, choice(*get_args(ProofWord)), "what the name rests on"]
     outbox: Annotated[Received | None, optional(record(Received)), "for a send from a durable actor's outbox"]
 
 
@@ -150,9 +151,9 @@ class WindowEntry(Record):
     scope: Annotated[str, TEXT, "the caller's scope"]
     key: Annotated[str, TEXT, "the idempotency key"]
     request: Annotated[bytes, DIGEST, "digest of function and parameters"]
-    answer: Annotated[bytes, DIGEST, "hash of the event that holds the answer"]
-    seq: Annotated[int, UINT, "sequence of that event"]
-    time_ns: Annotated[int, UINT, "its time"]
+    answer: Annotated[bytes, DIGEST, "SHA-256 of the answer: the value, or the text of an error without one"]
+    seq: Annotated[int, UINT, "sequence of the event that holds it"]
+    is_error: Annotated[bool, BOOL, "whether it is a `guest-error`"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, TypeVar, get_type_hints
 
 __all__ = [
+    "BOOL",
     "DIGEST",
     "ID16",
     "IDENTITY",
@@ -122,6 +123,12 @@ def _load_uint(value: object) -> object:
     raise _wrong(value, "an unsigned integer")
 
 
+def _load_bool(value: object) -> object:
+    if type(value) is bool:
+        return value
+    raise _wrong(value, "a bool")
+
+
 def _sized(size: int) -> Kind:
     def load(value: object) -> object:
         if type(value) is bytes and len(value) == size:
@@ -132,6 +139,7 @@ def _sized(size: int) -> Kind:
 
 
 TEXT = Kind("str", _load_text, _same)
+BOOL = Kind("bool", _load_bool, _same)
 UINT = Kind("uint", _load_uint, _same)
 DIGEST = _sized(32)
 ID16 = _sized(16)

@@ -18,7 +18,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from theater_bus.core.chain.bodies import Outcome, Proof
+from theater_bus.core.chain.bodies import Outcome, ProofWord
 from theater_bus.core.chain.control import Control
 from theater_bus.core.chain.events import DOMAIN, dump_body, pack, sha256
 from theater_bus.core.chain.segments import STATE, Segment, Trace
@@ -110,7 +110,7 @@ class Recording:
         params: bytes,
         identity: str | bytes,
         caller: str,
-        proof: Proof,
+        proof: ProofWord,
         outbox: tuple[bytes, int] | None,
     ) -> None:
         self._writer = writer

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from theater_bus.core.chain.bodies import Checkpoint, Exit, Genesis, Proof
+from theater_bus.core.chain.bodies import Checkpoint, Exit, Genesis, ProofWord
 from theater_bus.core.chain.control import Control
 from theater_bus.core.chain.events import INLINE_MAX, ZERO, dump_body, event_hash, pack, sha256
 from theater_bus.core.chain.recording import Limits, Recording
@@ -73,7 +73,7 @@ class ChainWriter:
         params: bytes,
         identity: str | bytes,
         caller: str = "",
-        proof: Proof = "none",
+        proof: ProofWord = "none",
         outbox: tuple[bytes, int] | None = None,
     ) -> Recording:
         """Start recording an operation that enters the guest: the fields of `Call`, payloads as bytes."""
