@@ -1,1 +1,28 @@
-"""."""
+"""Guests on wasmtime fibers, polled by the event loop: load a module, make instances, call them.
+
+Bytes in, bytes out: this package knows neither plain values nor actors nor NATS. Nothing outside of it imports wasmtime.
+"""
+
+from theater_bus.engine.engine import Engine
+from theater_bus.engine.inspection import ModuleInfo, inspect, wat2wasm
+from theater_bus.engine.instance import HostFunction, HostImport, Instance
+from theater_bus.engine.module import Generation, Module
+from theater_bus.engine.outcome import CallResult, GuestFailure
+from theater_bus.engine.settings import Budget, EngineSettings, Limits
+
+__all__ = [
+    "Budget",
+    "CallResult",
+    "Engine",
+    "EngineSettings",
+    "Generation",
+    "GuestFailure",
+    "HostFunction",
+    "HostImport",
+    "Instance",
+    "Limits",
+    "Module",
+    "ModuleInfo",
+    "inspect",
+    "wat2wasm",
+]

@@ -1,0 +1,46 @@
+"""The one configuration of wasmtime. Fixed, because a wrong combination aborts the process."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from typing import Final
+
+from theater_bus.engine.ffi import REQUIRED_WASMTIME
+from theater_bus.engine.weave import WEAVE_VERSION
+
+__all__ = ["FLAGS", "cache_key"]
+
+FLAGS: Final = (
+    # fibers, and yielding from them
+    ("epoch_interruption", 1),
+    ("consume_fuel", 0),
+    ("concurrency_support", 0),
+    ("max_wasm_stack", 512 * 1024),
+    ("async_stack_size", 2 * 1024 * 1024),
+    # the same answer from the same input, on every machine
+    ("cranelift_nan_canonicalization", 1),
+    ("wasm_threads", 0),
+    ("shared_memory", 0),
+    ("wasm_relaxed_simd", 0),
+    # what guests may use
+    ("wasm_multi_memory", 1),
+    ("wasm_memory64", 0),
+    ("wasm_function_references", 0),
+    ("wasm_gc", 0),
+    ("wasm_exceptions", 0),
+    ("wasm_stack_switching", 0),
+    ("wasm_custom_page_sizes", 0),
+    # few kernel maps and few resident pages for each of thousands of instances
+    ("memory_may_move", 1),
+    ("memory_reservation", 0),
+    ("memory_guard_size", 0),
+    ("memory_reservation_for_growth", 0),
+    ("memory_init_cow", 0),
+)
+
+
+def cache_key() -> str:
+    """What a compiled artifact depends on besides the module: engine, configuration, weaving, processor."""
+    parts = (REQUIRED_WASMTIME, repr(FLAGS), str(WEAVE_VERSION), platform.machine(), platform.system())
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

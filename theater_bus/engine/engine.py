@@ -1,0 +1,249 @@
+"""The engine of a process: compiled modules, their instances, and everything that runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from theater_bus.core.instrumentation import SILENT, Instrumentation
+from theater_bus.engine import ffi
+from theater_bus.engine.capacity import instance_cap
+from theater_bus.engine.configuration import FLAGS
+from theater_bus.engine.hostcall import Callbacks
+from theater_bus.engine.instance import HostFunction, HostImport, Instance
+from theater_bus.engine.loader import Loader, check_format
+from theater_bus.engine.module import Module
+from theater_bus.engine.outcome import CallResult
+from theater_bus.engine.runtime import Runtime
+from theater_bus.engine.settings import Budget, EngineSettings, Limits
+from theater_bus.errors import IllegalTransition, Overloaded, SpawnRefused
+
+__all__ = ["Engine"]
+
+_SMALL = 1 << 20
+_TABLES = 16
+_METADATA_BUDGET = Budget(cpu_ms=500)
+
+
+class Engine:
+    """Loads guest modules and makes instances of them. One per process and event loop.
+
+    Bound to the running loop by the first `load` or `instantiate`. `close` ends every call in progress. Raises
+    ConfigurationError when the installed wasmtime is not the one that this version was made for, or when `cache_dir`
+    cannot be trusted.
+    """
+
+    def __init__(self, settings: EngineSettings | None = None, instrumentation: Instrumentation = SILENT) -> None:
+        ffi.check_runtime()
+        self.settings = settings or EngineSettings()
+        self._instrumentation = instrumentation
+        self._engine = ffi.make_engine(FLAGS)
+        self._loader = Loader(self._engine, self.settings, instrumentation)
+        self._compilers = ThreadPoolExecutor(self.settings.compile_threads, "theater-bus-compiler")
+        self._runtime: Runtime | None = None
+        self._callbacks: Callbacks | None = None
+        self._modules: OrderedDict[str, Module] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Module]] = {}
+        self._linkers: dict[tuple[tuple[str, str], ...], int] = {}
+        self._pointers: list[Module] = []
+        self._closed = False
+        self.max_instances = self.settings.max_instances or instance_cap()
+
+    # -- what there is -------------------------------------------------------------------------------------------
+
+    @property
+    def instances(self) -> int:
+        """How many instances are alive."""
+        return len(self._runtime.instances) if self._runtime is not None else 0
+
+    @property
+    def modules(self) -> int:
+        """How many compiled modules are held in memory."""
+        return len(self._modules)
+
+    @property
+    def memory_bytes(self) -> int:
+        """The linear memory of all instances together."""
+        return sum(i.memory_bytes for i in self._runtime.instances.values()) if self._runtime is not None else 0
+
+    # -- modules -------------------------------------------------------------------------------------------------
+
+    async def load(self, wasm: bytes) -> Module:
+        """The compiled module for these bytes, compiled at most once per process (and per cache directory).
+
+        Raises SpawnRefused for what cannot be a guest here, with the reason and what to do.
+        """
+        runtime = self._bind()
+        check_format(wasm, self.settings.max_module_bytes)
+        if len(wasm) < _SMALL:
+            sha256 = hashlib.sha256(wasm).hexdigest()
+        else:
+            sha256 = await runtime.loop.run_in_executor(self._compilers, lambda: hashlib.sha256(wasm).hexdigest())
+        module = self._modules.get(sha256)
+        if module is not None:
+            self._modules.move_to_end(sha256)
+            self._instrumentation.count("theater.modules.loaded", 1, **{"theater.cache.result": "memory"})
+            return module
+        task = self._loading.get(sha256)
+        if task is None:
+            task = self._loading[sha256] = runtime.loop.create_task(self._load(wasm, sha256))
+            task.add_done_callback(lambda done: self._loaded(sha256, done))
+        return await asyncio.shield(task)
+
+    async def _load(self, wasm: bytes, sha256: str) -> Module:
+        runtime = self._bind()
+        module = await runtime.loop.run_in_executor(self._compilers, self._loader.load, wasm, sha256)
+        self._pointers.append(module)
+        await self._read_metadata(module)
+        return module
+
+    def _loaded(self, sha256: str, task: asyncio.Task[Module]) -> None:
+        self._loading.pop(sha256, None)
+        if task.cancelled() or task.exception() is not None:
+            return
+        self._modules[sha256] = task.result()
+        while len(self._modules) > self.settings.cached_modules:
+            self._modules.popitem(last=False)
+
+    async def _read_metadata(self, module: Module) -> None:
+        """Ask the module itself, in an instance of its own whose host functions all fail."""
+        if "__pack_types" not in module.exports:
+            return
+        imports = [HostImport(interface, function, _refuse) for interface, function in module.imports]
+        instance = self.instantiate_now(module, imports, Limits())
+        ended: asyncio.Future[CallResult] = self._bind().loop.create_future()
+        try:
+            result = instance.call_metadata(_METADATA_BUDGET, ended.set_result)
+            if result is None:
+                result = await ended
+        finally:
+            instance.close()
+        if result.failure is not None or result.status != 0:
+            why = result.failure.message if result.failure is not None else f"status {result.status}"
+            raise SpawnRefused(f"the module's metadata (__pack_types) cannot be read: {why}")
+        module.metadata = result.output
+
+    # -- instances -----------------------------------------------------------------------------------------------
+
+    async def instantiate(self, module: Module, imports: Sequence[HostImport], limits: Limits) -> Instance:
+        """A fresh instance of `module` with these host functions, in any order; more than it imports is fine.
+
+        Raises SpawnRefused naming the imports that are missing or the limit that the module's own declarations
+        exceed, and Overloaded when the process cannot hold another instance.
+        """
+        return self.instantiate_now(module, imports, limits)
+
+    def instantiate_now(self, module: Module, imports: Sequence[HostImport], limits: Limits) -> Instance:
+        """`instantiate` without an await, for replacing an instance: no guest code runs before its first call."""
+        runtime = self._bind()
+        calls = _resolve(module, imports)
+        if len(runtime.instances) >= self.max_instances:
+            raise Overloaded(
+                f"{len(runtime.instances)} instances are alive, as many as this process may hold. Fix: more hosts, or "
+                "raise vm.max_map_count (and max_instances)",
+                bound="max_instances",
+                limit=self.max_instances,
+            )
+        pre = module.instance_pre or self._prepare(module)
+        place = self._place(runtime, module, pre, limits)
+        instance = Instance(runtime, module, limits, calls, place)
+        runtime.instances[place[1]] = instance
+        if calls:
+            assert self._callbacks is not None
+            instance.record = self._callbacks.record(place[1])
+        return instance
+
+    def _place(self, runtime: Runtime, module: Module, pre: int, limits: Limits) -> tuple[int, int, bytes]:
+        store = ffi.make_store(self._engine)
+        context = ffi.context_of(store)
+        ffi.limit_store(
+            store, limits.memory_bytes // max(1, module.memories), limits.table_elements, module.memories, _TABLES
+        )
+        ffi.yield_at_deadline(context)
+        ffi.set_epoch_deadline(context, 2)
+        frame = runtime.frames.pop() if runtime.frames else ffi.Frame()
+        future = ffi.instantiate_async(pre, context, frame)
+        while not ffi.poll(future):
+            continue
+        ffi.delete_future(future)
+        _, _, trap, error = ffi.Frame.OUTCOME(frame.buffer, 128)
+        handle = frame.buffer.raw[176:192]
+        runtime.frames.append(frame)
+        if trap or error:
+            why = ffi.take_trap(trap).text if trap else ffi.take_error(error)
+            ffi.delete_store(store)
+            raise SpawnRefused(f"the module cannot be instantiated: {why}{_limit_behind(why)}")
+        return store, context, handle
+
+    def _prepare(self, module: Module) -> int:
+        """What the module's instances share; one linker serves all modules with the same imports."""
+        key = tuple(sorted(module.imports))
+        linker = self._linkers.get(key)
+        if linker is None:
+            linker = self._linkers[key] = ffi.make_linker(self._engine)
+            assert self._callbacks is not None
+            for which, (interface, function) in enumerate(key):
+                ffi.linker_define(linker, interface, function, self._callbacks.on_call, which)
+        module.instance_pre = ffi.instance_pre(linker, module.pointer)
+        return module.instance_pre
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """End every call with the reason `closed`, free every instance and module, stop the threads."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in list(self._loading.values()):
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._compilers.shutdown)
+        runtime = self._runtime
+        if runtime is not None:
+            await runtime.close()
+        for module in self._pointers:
+            if module.instance_pre:
+                ffi.delete_instance_pre(module.instance_pre)
+            ffi.delete_module(module.pointer)
+        for linker in self._linkers.values():
+            ffi.delete_linker(linker)
+        ffi.delete_engine(self._engine)
+
+    def _bind(self) -> Runtime:
+        runtime = self._runtime
+        if self._closed:
+            raise IllegalTransition("closed", "running")
+        if runtime is None:
+            loop = asyncio.get_running_loop()
+            runtime = self._runtime = Runtime(loop, self._engine, self.settings, self._instrumentation)
+            self._callbacks = Callbacks(runtime.instances)
+        return runtime
+
+
+def _resolve(module: Module, imports: Sequence[HostImport]) -> tuple[HostFunction, ...]:
+    """The host functions in the order of the linker's keys."""
+    if not module.imports:
+        return ()
+    offered = {(entry.interface, entry.function): entry.call for entry in imports}
+    missing = [f"{interface}.{function}" for interface, function in module.imports if (interface, function) not in offered]
+    if missing:
+        raise SpawnRefused(
+            f"the module imports {', '.join(missing)}, which no capability of this actor provides. Fix: declare the "
+            "capability in the manifest"
+        )
+    return tuple(offered[key] for key in sorted(module.imports))
+
+
+def _refuse(data: bytes) -> bytes | Coroutine[Any, Any, bytes]:
+    raise PermissionError("host functions are not available while metadata is read")
+
+
+def _limit_behind(text: str) -> str:
+    if "memory" in text and "limit" in text:
+        return " (memory-limit: memory_bytes)"
+    return " (table_elements)" if "table" in text and "limit" in text else ""

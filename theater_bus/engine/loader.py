@@ -1,0 +1,96 @@
+"""From the bytes of a guest to a compiled module: checks, weaving, caches, and one compilation for all who wait."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from theater_bus.core.instrumentation import Instrumentation
+from theater_bus.engine import ffi
+from theater_bus.engine.binary import Binary, MalformedBinary, is_component, is_module, parse
+from theater_bus.engine.cache import ArtifactCache
+from theater_bus.engine.configuration import cache_key
+from theater_bus.engine.module import Module, check_guest, generation_of
+from theater_bus.engine.settings import EngineSettings
+from theater_bus.engine.weave import callables, weave
+from theater_bus.errors import SpawnRefused
+
+__all__ = ["Loader", "check_format"]
+
+
+def check_format(wasm: bytes, max_bytes: int) -> None:
+    """Refuse what is not a core module of an acceptable size. Raises SpawnRefused."""
+    if is_component(wasm):
+        raise SpawnRefused(
+            "component guests are not supported by this version. Fix: build a Pack module (core WebAssembly)"
+        )
+    if not is_module(wasm):
+        raise SpawnRefused(f"not WebAssembly: the file begins with {wasm[:8].hex(' ') or 'nothing'}")
+    if len(wasm) > max_bytes:
+        raise SpawnRefused(f"the module has {len(wasm)} bytes, {max_bytes} are allowed (max_module_bytes)")
+
+
+class Loader:
+    """Makes modules for one engine. `load` blocks for as long as compiling takes: call it in a worker thread."""
+
+    def __init__(self, engine: int, settings: EngineSettings, instrumentation: Instrumentation) -> None:
+        self._engine = engine
+        self._instrumentation = instrumentation
+        self._cache: ArtifactCache | None = None
+        if settings.cache_dir is not None:
+            self._cache = ArtifactCache(settings.cache_dir, cache_key(), settings.cache_max_bytes, self._corrupt)
+
+    def load(self, wasm: bytes, sha256: str) -> Module:
+        """The compiled module, without its metadata. Raises SpawnRefused."""
+        try:
+            binary = parse(wasm)
+        except MalformedBinary as error:
+            raise SpawnRefused(f"not a WebAssembly module: {error}") from None
+        check_guest(binary)
+        pointer = self._compiled(sha256, lambda: weave(binary))
+        return _module(binary, wasm, sha256, pointer)
+
+    def _compiled(self, sha256: str, woven: Callable[[], bytes]) -> int:
+        if self._cache is not None:
+            try:
+                found = self._cache.load(sha256, lambda path: ffi.deserialize_file(self._engine, path))
+            except ffi.NativeError as error:
+                self._corrupt(self._cache.directory, str(error))
+                found = None
+            if found is not None:
+                self._count("disk")
+                return found
+        try:
+            pointer = ffi.make_module(self._engine, woven())
+        except ffi.NativeError as error:
+            raise SpawnRefused(f"the module does not compile: {error}") from None
+        if self._cache is not None:
+            self._cache.save(sha256, ffi.serialize(pointer))
+        self._count("compiled")
+        return pointer
+
+    def _count(self, result: str) -> None:
+        self._instrumentation.count("theater.modules.loaded", 1, **{"theater.cache.result": result})
+
+    def _corrupt(self, path: Path, reason: str) -> None:
+        self._instrumentation.event("module_cache.corrupt", path=str(path), reason=reason, package="")
+
+
+def digest(wasm: bytes) -> str:
+    """The module's identity: SHA-256 of its original bytes, in hex."""
+    return hashlib.sha256(wasm).hexdigest()
+
+
+def _module(binary: Binary, wasm: bytes, sha256: str, pointer: int) -> Module:
+    imports = dict.fromkeys((entry.module, entry.name) for entry in binary.imports)
+    return Module(
+        sha256=sha256,
+        size_bytes=len(wasm),
+        generation=generation_of(binary),
+        exports=tuple(entry.name for entry in binary.exports),
+        imports=tuple(imports),
+        callables=tuple(entry.name for entry in callables(binary)),
+        memories=binary.memories,
+        pointer=pointer,
+    )

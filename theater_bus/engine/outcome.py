@@ -1,0 +1,85 @@
+"""How a call ended: a result, or a failure with a stable reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from theater_bus.engine.ffi import Trap
+
+__all__ = ["CallResult", "GuestFailure", "failure_of_trap", "near_memory_limit"]
+
+_REASONS: Final = {
+    0: "stack-overflow",
+    1: "out-of-bounds",
+    2: "heap-misaligned",
+    3: "table-out-of-bounds",
+    4: "indirect-call-to-null",
+    5: "indirect-call-type-mismatch",
+    6: "integer-overflow",
+    7: "integer-divide-by-zero",
+    8: "bad-conversion-to-integer",
+    9: "unreachable",
+    10: "cpu-limit",
+    12: "atomic-wait-non-shared-memory",
+    13: "null-reference",
+    14: "array-out-of-bounds",
+    15: "allocation-too-large",
+    16: "cast-failure",
+    49: "uncaught-exception",
+}
+_PRESSED: Final = frozenset({"unreachable", "cpu-limit", "out-of-bounds"})
+_PAGE: Final = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFailure:
+    """Why a call has no result. The instance is gone; its partial writes are never seen.
+
+    `reason` is one of the trap names (`unreachable`, `out-of-bounds`, `stack-overflow`, …), a limit (`cpu-limit`,
+    `memory-limit`, `result-limit`), `host-call` when a host function raised (then `exception` is what it raised), or
+    the word given to `Instance.cancel`. `backtrace` is wasmtime's text, empty where there is none.
+    """
+
+    reason: str
+    message: str
+    backtrace: str = ""
+    exception: BaseException | None = None
+
+
+@dataclass(slots=True)
+class CallResult:
+    """The end of one call.
+
+    `status` 0: `output` is the encoded value. `status` not 0: `output` is the guest's UTF-8 message. With a `failure`
+    there is no output and `status` is -1. `cpu_ns` is the time of the call's own polls, `slices` their number;
+    `promoted` tells whether it left the event loop's thread.
+    """
+
+    status: int
+    output: bytes | None
+    failure: GuestFailure | None
+    cpu_ns: int
+    slices: int
+    promoted: bool
+
+
+def failure_of_trap(trap: Trap) -> GuestFailure:
+    """The failure behind a trap or an error that wasmtime reported."""
+    text, _, cause = trap.text.partition("Caused by:")
+    reason = _REASONS.get(trap.code, "trap") if trap.code is not None else "trap"
+    message = cause.strip() or text.strip()
+    return GuestFailure(reason, message.removeprefix("wasm trap: "), text.strip() if cause else "")
+
+
+def near_memory_limit(failure: GuestFailure, memory_bytes: int, limit_bytes: int) -> GuestFailure:
+    """Name the limit behind a failure.
+
+    `memory.grow` over the limit returns -1 and the guest then traps or (a Pack guest's panic) spins. A failure with
+    the memory within a sixteenth of its limit, at least one page, is therefore a `memory-limit`.
+    """
+    step = max(_PAGE, limit_bytes // 16)
+    if failure.reason not in _PRESSED or memory_bytes + step <= limit_bytes:
+        return failure
+    message = f"{memory_bytes} of {limit_bytes} bytes of memory in use (memory_bytes); the guest then ended with: "
+    return GuestFailure("memory-limit", message + f"{failure.reason}: {failure.message}", failure.backtrace)

@@ -1,0 +1,73 @@
+"""How much guest work fits into one turn of the event loop, and the queue for what does not.
+
+nats-py dispatches every message of a socket read without yielding, so calls made from there would all run before the
+loop turns. After `turn_ms` of such calls further ones wait for the next turn, in order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from time import perf_counter_ns
+
+__all__ = ["Turn"]
+
+
+class Turn:
+    """The inline allowance of one event loop.
+
+    `until` is the time (`perf_counter_ns`) up to which calls run inline without asking; past it `renew` decides. The
+    window is half of `turn_ms`: a window that began in an earlier turn may be followed by one more in this turn.
+    While a guest's host call runs, `until` is in the past and `renew` says no: a call made from inside it is queued,
+    never polled recursively.
+    """
+
+    __slots__ = ("_armed", "_draining", "_loop", "_queue", "_window", "nested", "until")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, turn_ms: float) -> None:
+        self._loop = loop
+        self._window = int(turn_ms * 500_000)
+        self._queue: deque[Callable[[], None]] = deque()
+        self._armed = False
+        self._draining = False
+        self.until = 0
+        self.nested = 0
+
+    def renew(self, now: int) -> bool:
+        """Whether a call that finds `now` past `until` may still run in this turn."""
+        if self.nested or self._armed or self._queue:
+            return False
+        self._armed = True
+        self.until = now + self._window
+        self._loop.call_soon(self._turned)
+        return True
+
+    def expired(self) -> bool:
+        """Whether work that goes on right now should leave the rest to the next turn."""
+        now = perf_counter_ns()
+        return now > self.until and not self.renew(now)
+
+    def queue(self, work: Callable[[], None]) -> None:
+        """Run `work` in one of the next turns, first in, first out."""
+        self._queue.append(work)
+        if not self._draining:
+            self._draining = True
+            self._loop.call_soon(self._drain)
+
+    def _turned(self) -> None:
+        self._armed = False
+
+    def _drain(self) -> None:
+        end = perf_counter_ns() + self._window
+        self.until = end
+        queue = self._queue
+        try:
+            while queue:
+                queue.popleft()()
+                if perf_counter_ns() > end:
+                    break
+        finally:
+            self._draining = bool(queue)
+            if queue:
+                self._loop.call_soon(self._drain)
