@@ -174,7 +174,7 @@ class ActorError(TheaterError):
         if cls.code:
             _BY_CODE[cls.code] = cls
 
-    def __init__(self, message: str, *, ran: Ran | None = None, actor: str | None = None, **details: Any) -> None:
+    def __init__(self, message: str, /, *, ran: Ran | None = None, actor: str | None = None, **details: Any) -> None:
         self.message = message
         self.ran: Ran = ran or self.default_ran
         self.actor = actor

@@ -4,6 +4,7 @@ from theater_bus.core.wire.caller import HOST_SCOPE, Caller, Proof, proof_of, sc
 from theater_bus.core.wire.callpath import MAX_PATH, check_cycle, extend_path
 from theater_bus.core.wire.deadline import Budget, attempt_ms, nested_ms, remaining
 from theater_bus.core.wire.digest import effect_key, operation_digest
+from theater_bus.core.wire.error_guide import GUIDE, Guide
 from theater_bus.core.wire.form import CONTENT_TYPE, Form
 from theater_bus.core.wire.function import Tails, Target, decode_tail, encode_function, encode_tail
 from theater_bus.core.wire.identity import RANDOM_BYTES, check_name, generate_id, incarnation, is_name
@@ -39,6 +40,7 @@ __all__ = [
     "DEFAULT_REPLY_PREFIXES",
     "ERROR_CODE_HEADER",
     "ERROR_HEADER",
+    "GUIDE",
     "HOST_SCOPE",
     "MAX_PATH",
     "RANDOM_BYTES",
@@ -48,6 +50,7 @@ __all__ = [
     "Channel",
     "Encoded",
     "Form",
+    "Guide",
     "Limits",
     "OpsSubjects",
     "ParsedSubject",
@@ -70,6 +73,7 @@ __all__ = [
     "encode_error",
     "encode_function",
     "encode_part",
+    "encode_request",
     "encode_tail",
     "encode_value",
     "encode_void",
