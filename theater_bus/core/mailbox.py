@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 from typing import Generic, Protocol, TypeVar
 
+from theater_bus.core.setting import Whole, setting
 from theater_bus.errors import Overloaded, ShuttingDown, TooLarge
 
 __all__ = ["Bounds", "Entry", "Mailbox"]
@@ -44,12 +45,24 @@ E = TypeVar("E", bound=Entry)
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much waits at most: callers' entries and bytes, capabilities' entries and bytes."""
+    """`[mailbox]` of a manifest: how much waits at most, for callers and, beside it, for the actor's capabilities."""
 
-    operations: int = 1024
-    bytes: int = 8 * 1024 * 1024
-    enqueues: int = 64
-    enqueue_bytes: int = 8 * 1024 * 1024
+    operations: int = field(
+        default=1024,
+        metadata=setting(Whole(1, 1_000_000), "operations of callers that may wait; one more is `overloaded`"),
+    )
+    bytes: int = field(
+        default=8 * 1024 * 1024,
+        metadata=setting(Whole(1024, 1 << 32), "bytes that the waiting operations of callers may occupy"),
+    )
+    enqueues: int = field(
+        default=64,
+        metadata=setting(Whole(1, 100_000), "what capabilities (timers, listeners) may have waiting, beside callers"),
+    )
+    enqueue_bytes: int = field(
+        default=8 * 1024 * 1024,
+        metadata=setting(Whole(1024, 1 << 32), "bytes that the waiting entries of capabilities may occupy"),
+    )
 
 
 class Mailbox(Generic[E]):
