@@ -11,41 +11,55 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from theater_bus.bus.connection import Connection, ConnectionEvent, ServerInfo
+    from theater_bus.bus.connection import Connection, ConnectionEvent, ConnectionStats, ServerInfo
+    from theater_bus.bus.discovery import Endpoint, EndpointStats, ServiceIdentity, ServiceResponder
     from theater_bus.bus.failure import BusFailure, as_error
     from theater_bus.bus.message import Handler, Message, Outcome
+    from theater_bus.bus.pair import Bus
     from theater_bus.bus.request import RequestToken
     from theater_bus.bus.server import EmbeddedServer
     from theater_bus.bus.settings import BusSettings, TlsSettings
     from theater_bus.bus.subscription import Subscription
 
 __all__ = [
+    "Bus",
     "BusFailure",
     "BusSettings",
     "Connection",
     "ConnectionEvent",
+    "ConnectionStats",
     "EmbeddedServer",
+    "Endpoint",
+    "EndpointStats",
     "Handler",
     "Message",
     "Outcome",
     "RequestToken",
     "ServerInfo",
+    "ServiceIdentity",
+    "ServiceResponder",
     "Subscription",
     "TlsSettings",
     "as_error",
 ]
 
 _HOME = {
+    "Bus": "pair",
     "BusFailure": "failure",
     "BusSettings": "settings",
     "Connection": "connection",
     "ConnectionEvent": "connection",
+    "ConnectionStats": "connection",
     "EmbeddedServer": "server",
+    "Endpoint": "discovery",
+    "EndpointStats": "discovery",
     "Handler": "message",
     "Message": "message",
     "Outcome": "message",
     "RequestToken": "request",
     "ServerInfo": "connection",
+    "ServiceIdentity": "discovery",
+    "ServiceResponder": "discovery",
     "Subscription": "subscription",
     "TlsSettings": "settings",
     "as_error": "failure",

@@ -22,7 +22,7 @@ from theater_bus.bus.subscription import LightSubscription, QueuedSubscription, 
 from theater_bus.core.instrumentation import SILENT, Instrumentation
 from theater_bus.errors import ConfigurationError, ConnectionLost, Overloaded, PermissionDenied, TooLarge
 
-__all__ = ["Connection", "ConnectionEvent", "ServerInfo"]
+__all__ = ["Connection", "ConnectionEvent", "ConnectionStats", "ServerInfo"]
 
 log = logging.getLogger("theater_bus.bus")
 
@@ -31,6 +31,24 @@ _HEADER_LINE_BYTES = len(b": \r\n")
 # The server ends the connection over a protocol line above 4,096 bytes, and does not announce the number.
 _MAX_SUBJECTS = 3_900
 _RESTORE_CHUNK = 500
+
+
+@dataclass(slots=True)
+class ConnectionStats:
+    """What a connection has met since it was opened, in numbers."""
+
+    handler_failures: int = 0
+    """Handlers that raised."""
+    late_replies: int = 0
+    """Replies to requests that nobody waits for any more."""
+    too_large: int = 0
+    """Messages refused because of their size."""
+    overloaded: int = 0
+    """Messages refused because too much waits to be written."""
+    not_connected: int = 0
+    """Requests and messages refused for lack of a connection."""
+    permission_denials: int = 0
+    """Subjects that NATS refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +71,7 @@ class Connection:
 
     def __init__(self, settings: BusSettings, instrumentation: Instrumentation) -> None:
         self.settings = settings
+        self.stats = ConnectionStats()
         self._instrumentation = instrumentation
         self._client: Client
         self._max_payload = 0
@@ -350,6 +369,7 @@ class Connection:
 
     def lost(self) -> None:
         """The socket is gone: requests on their way get no reply that we could hear."""
+        self._denied.clear()
         self._mux.fail(BusFailure.DISCONNECTED)
 
     async def back(self, client: Client, rebuilt: bool) -> None:
@@ -378,9 +398,8 @@ class Connection:
             log.info("NATS: %s", error)
             return
         what, subject = refused
-        self._instrumentation.count("theater.bus.permission_violations", kind=what)
-        self._instrumentation.event("bus.permission_violation", kind=what, subject=subject)
-        log.warning("NATS denies a %s to %s", what, subject)
+        self.stats.permission_denials += 1
+        self._instrumentation.event("bus.permission_denied", subject=subject, error=str(error))
         if what == "publish":
             self._mux.fail(BusFailure.PERMISSION_DENIED, subject)
             return
@@ -394,8 +413,8 @@ class Connection:
 
     def handler_failed(self, subscription: Subscription, error: BaseException) -> None:
         """A handler raised; the reader goes on."""
-        self._instrumentation.count("theater.bus.handler_errors")
-        self._instrumentation.event("bus.handler_error", subject=subscription.subject, error=type(error).__name__)
+        self.stats.handler_failures += 1
+        self._instrumentation.event("bus.handler_failed", subject=subscription.subject, error=type(error).__name__)
         log.error("the handler of %s failed", subscription.subject, exc_info=error)
 
     def keep(self, task: asyncio.Task[Any]) -> None:
@@ -409,15 +428,14 @@ class Connection:
             log.warning("a subscription could not be sent: %s", error)
 
     def _late_reply(self) -> None:
-        self._instrumentation.count("theater.bus.late_replies")
+        self.stats.late_replies += 1
 
     def _adopt(self, client: Client) -> None:
         self._client = client
         self._max_payload = client.max_payload
-        self._denied.clear()
 
     def _too_large(self, subject: str, size: int) -> TooLarge:
-        self._instrumentation.count("theater.bus.refusals", reason="too-large")
+        self.stats.too_large += 1
         limit = self._max_payload
         return TooLarge(
             f"a message to {subject} has {size} bytes with its headers, the server accepts {limit}. "
@@ -427,7 +445,7 @@ class Connection:
         )
 
     def _backlog(self, waiting: int) -> Overloaded:
-        self._instrumentation.count("theater.bus.refusals", reason="backlog")
+        self.stats.overloaded += 1
         return Overloaded(
             f"{waiting} bytes wait to be sent, more than pending_bytes = {self._max_pending}. "
             "Fix: await flush() between publishes, or look why the server does not read",
@@ -435,7 +453,7 @@ class Connection:
         )
 
     def _not_connected(self) -> ConnectionLost:
-        self._instrumentation.count("theater.bus.refusals", reason="not-connected")
+        self.stats.not_connected += 1
         return ConnectionLost(self.settings.servers_text, "not connected at the moment", "try again; it reconnects")
 
     def _inbox_denied(self) -> PermissionDenied:
@@ -447,7 +465,7 @@ class Connection:
     def _not_sent(self, error: Error) -> ConnectionLost | ConfigurationError:
         if isinstance(error, BadHeaderError):
             return ConfigurationError("headers", f"{error.key!r} cannot be a header name", "use letters, digits and -")
-        self._instrumentation.count("theater.bus.refusals", reason="not-connected")
+        self.stats.not_connected += 1
         return connection_lost(self.settings, error)
 
 

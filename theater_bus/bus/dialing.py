@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.client import Server as PoolServer
 
 from theater_bus.bus.failure import connection_lost
+from theater_bus.bus.pacing import pace
 from theater_bus.bus.settings import BusSettings
 
 __all__ = ["Callbacks", "close_quietly", "dial"]
@@ -39,6 +40,8 @@ class Callbacks:
 async def dial(settings: BusSettings, callbacks: Callbacks) -> Client:
     """A connected client, or ConnectionLost with the reason and what to change."""
     client = Client()
+    if settings.light_subscriptions and not any(server.startswith(("ws:", "wss:")) for server in settings.servers):
+        pace(client)
     first = _FirstConnect(len(settings.servers))
     options = _options(settings) | _wired(client, callbacks, first)
     connecting = asyncio.get_running_loop().create_task(client.connect(**options))

@@ -80,6 +80,7 @@ class Lifeline:
         self.client = await self._dial()
         self._up = True
         self._look = self._loop.call_later(_LOOK_S, self._watch)
+        self._event("bus.connected")
         return self.client
 
     async def close(self) -> None:
@@ -125,7 +126,7 @@ class Lifeline:
             self._passenger.lost()
             self._passenger.told(ConnectionEvent.DISCONNECTED)
             if not self._closing:
-                self._instrumentation.event("bus.disconnected", servers=self._settings.servers_text)
+                self._event("bus.disconnected", error=str(self.client.last_error or "the socket was closed"))
 
     def _reconnected(self) -> None:
         # The socket can break and heal without nats-py having said so.
@@ -154,11 +155,9 @@ class Lifeline:
             return
         self._down()
         reason = self.client.last_error
-        log.warning("the connection to NATS was closed (%s); making a new one", reason or "no reason given")
-        self._instrumentation.event("bus.closed_by_server", reason=str(reason))
-        self._rebuilding = self._loop.create_task(self._rebuild())
+        self._rebuilding = self._loop.create_task(self._rebuild(str(reason or "closed without a reason")))
 
-    async def _rebuild(self) -> None:
+    async def _rebuild(self, reason: str) -> None:
         # An error that comes back at once (too many subscriptions, say) must not become a storm of connects.
         self._haste = self._haste + 1 if monotonic() - self._rebuilt_at < _CALM_S else 0
         await self._pause(self._haste)
@@ -176,6 +175,8 @@ class Lifeline:
         self.client = client
         self._rebuilt_at = monotonic()
         await self._announce(client, rebuilt=True)
+        self._instrumentation.count("theater.bus.rebuilds")
+        self._event("bus.rebuilt", reason=reason)
 
     async def _pause(self, tries: int) -> None:
         if tries:
@@ -185,7 +186,9 @@ class Lifeline:
     async def _announce(self, client: Client, rebuilt: bool) -> None:
         self._up = True
         await self._passenger.back(client, rebuilt)
-        kind = "rebuild" if rebuilt else "reconnect"
-        self._instrumentation.count("theater.bus.reconnects", kind=kind)
-        self._instrumentation.event("bus.reconnected", kind=kind, servers=self._settings.servers_text)
+        self._instrumentation.count("theater.bus.reconnects")
+        self._event("bus.reconnected")
         self._passenger.told(ConnectionEvent.RECONNECTED)
+
+    def _event(self, name: str, **fields: object) -> None:
+        self._instrumentation.event(name, server=self._settings.servers_text, **fields)

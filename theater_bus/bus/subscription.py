@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from nats.errors import Error
+
 from theater_bus.bus.message import Handler, Message
 
 if TYPE_CHECKING:
@@ -142,12 +144,13 @@ class LightSubscription(Subscription):
 class QueuedSubscription(Subscription):
     """Delivers through nats-py's own queue and task per subscription."""
 
-    __slots__ = ("_attached", "_client")
+    __slots__ = ("_attached", "_client", "_draining")
 
     def __init__(self, owner: Owner, subject: str, handler: Handler, queue: str) -> None:
         super().__init__(owner, subject, handler, queue)
         self._attached: asyncio.Future[NatsSubscription] | None = None
         self._client: Client | None = None
+        self._draining: asyncio.Task[None] | None = None
 
     def attach(self, client: Client) -> None:
         """Announce the interest on this client."""
@@ -156,14 +159,19 @@ class QueuedSubscription(Subscription):
 
     def detach(self) -> None:
         """Withdraw the interest and stop delivering."""
-        self._then(lambda subscription: subscription.unsubscribe())
+        if self._draining is not None:
+            self._draining.cancel()
+        elif self._attached is not None and self._attached.done():
+            self._end(self._attached)
+        elif self._attached is not None:
+            self._attached.add_done_callback(self._end)
         self._attached = self._client = None
 
     def withdraw(self) -> None:
         """Withdraw the interest, but deliver what is on its way."""
-        client = self._client
-        if client is not None:
-            self._then(lambda subscription: client._send_unsubscribe(subscription._id))
+        if self._draining is None and self._attached is not None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain(self._attached))
+            self._owner.keep(self._draining)
 
     def attached_to(self, client: Client) -> bool:
         """Whether the interest is announced on this client."""
@@ -171,26 +179,27 @@ class QueuedSubscription(Subscription):
 
     async def settle(self) -> None:
         """Return when everything that has arrived has been handed to the handler."""
-        if self._attached is not None:
-            await (await self._attached)._pending_queue.join()
+        if self._draining is not None:
+            await asyncio.wait({self._draining})
 
-    def _then(self, action: Callable[[NatsSubscription], Coroutine[Any, Any, None]]) -> None:
-        attached, client = self._attached, self._client
-        if attached is None or client is None or client.is_closed:
+    async def _drain(self, attached: asyncio.Future[NatsSubscription]) -> None:
+        try:
+            await (await attached).drain()  # type: ignore[no-untyped-call]
+        except (Error, OSError):
+            # The connection is going or gone: nothing more can arrive.
             return
-        if attached.done():
-            step(action(attached.result()), self._owner.keep)
-        else:
-            attached.add_done_callback(lambda future: self._late(future, client, action))
 
-    def _late(
-        self,
-        attached: asyncio.Future[NatsSubscription],
-        client: Client,
-        action: Callable[[NatsSubscription], Coroutine[Any, Any, None]],
-    ) -> None:
-        if not attached.cancelled() and attached.exception() is None and not client.is_closed:
-            step(action(attached.result()), self._owner.keep)
+    def _end(self, attached: asyncio.Future[NatsSubscription]) -> None:
+        client = self._client_of(attached)
+        if client is not None and not client.is_closed:
+            step(attached.result().unsubscribe(), self._owner.keep)
+
+    @staticmethod
+    def _client_of(attached: asyncio.Future[NatsSubscription]) -> Client | None:
+        if attached.cancelled() or attached.exception() is not None:
+            return None
+        client: Client = attached.result()._conn
+        return client
 
     async def _receive(self, message: Message) -> None:
         self.deliver(message)

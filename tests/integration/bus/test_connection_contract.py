@@ -104,9 +104,9 @@ async def test_after_unsubscribe_the_server_knows_no_listener(open_connection: O
 
 @pytest.mark.parametrize("problem", [ValueError("boom"), asyncio.CancelledError()], ids=["error", "cancelled"])
 async def test_what_a_handler_raises_is_counted_logged_and_disturbs_nobody(
-    open_connection: Open, new_inbox: NewInbox, caplog: pytest.LogCaptureFixture, recorder: Any, problem: BaseException
+    open_connection: Open, new_inbox: NewInbox, caplog: pytest.LogCaptureFixture, problem: BaseException
 ) -> None:
-    connection, inbox = await open_connection(instrumentation=recorder), new_inbox()
+    connection, inbox = await open_connection(), new_inbox()
 
     def broken(message: Message) -> None:
         raise problem
@@ -119,11 +119,11 @@ async def test_what_a_handler_raises_is_counted_logged_and_disturbs_nobody(
             connection.publish("contract.fine", b"")
         await inbox.wait(3)
         await connection.ready()
-    assert recorder.counts["theater.bus.handler_errors"] == 3
+    assert connection.stats.handler_failures == 3
 
 
-async def test_a_request_gets_its_reply_and_later_ones_are_dropped(open_connection: Open, recorder: Any) -> None:
-    connection = await open_connection(instrumentation=recorder)
+async def test_a_request_gets_its_reply_and_later_ones_are_dropped(open_connection: Open) -> None:
+    connection = await open_connection()
 
     def twice(message: Message) -> None:
         connection.publish(message.reply, b"first")
@@ -132,7 +132,7 @@ async def test_a_request_gets_its_reply_and_later_ones_are_dropped(open_connecti
     connection.subscribe("contract.twice", twice)
     assert (await connection.request_one("contract.twice", b"", timeout_s=5)).data == b"first"
     await connection.ready()
-    assert recorder.counts["theater.bus.late_replies"] == 1
+    assert connection.stats.late_replies == 1
     assert connection.pending_requests == 0
 
 
@@ -179,9 +179,9 @@ async def test_silence_ends_in_a_timeout_that_is_never_early(open_connection: Op
 
 
 async def test_a_cancelled_request_is_forgotten_and_its_reply_reaches_nobody(
-    open_connection: Open, new_inbox: NewInbox, recorder: Any
+    open_connection: Open, new_inbox: NewInbox
 ) -> None:
-    connection, arrived, replies = await open_connection(instrumentation=recorder), new_inbox(), new_inbox()
+    connection, arrived, replies = await open_connection(), new_inbox(), new_inbox()
     connection.subscribe("contract.cancel", arrived)
     token = connection.request("contract.cancel", b"", timeout_s=5, on_reply=replies)
     (message,) = await arrived.wait(1)
@@ -194,7 +194,7 @@ async def test_a_cancelled_request_is_forgotten_and_its_reply_reaches_nobody(
         await waiting
     assert (replies.messages, connection.pending_requests) == ([], 0)
     await connection.ready()
-    assert recorder.counts["theater.bus.late_replies"] == 1
+    assert connection.stats.late_replies == 1
 
 
 async def test_an_outcome_that_cannot_be_handed_over_does_not_keep_the_others_from_theirs(
@@ -226,9 +226,9 @@ async def test_everybody_who_listens_answers_a_request_to_many(open_connection: 
 
 @pytest.mark.parametrize("headers", [None, {"Name": "é" * 10}], ids=["body", "headers"])
 async def test_a_message_over_the_limit_is_refused_and_one_at_the_limit_arrives(
-    open_connection: Open, new_inbox: NewInbox, recorder: Any, headers: dict[str, str] | None
+    open_connection: Open, new_inbox: NewInbox, headers: dict[str, str] | None
 ) -> None:
-    connection, inbox = await open_connection(instrumentation=recorder), new_inbox()
+    connection, inbox = await open_connection(), new_inbox()
     connection.subscribe("contract.size", inbox)
     room = connection.max_payload - (0 if headers is None else len("NATS/1.0\r\nName: \r\n\r\n") + 20)
     with pytest.raises(TooLarge) as caught:
@@ -239,7 +239,7 @@ async def test_a_message_over_the_limit_is_refused_and_one_at_the_limit_arrives(
     connection.publish("contract.size", b"x" * room, headers=headers)
     assert len((await inbox.wait(1))[0].data) == room
     assert (connection.connected, connection.pending_requests) == (True, 0)
-    assert recorder.counts["theater.bus.refusals reason=too-large"] == 2
+    assert connection.stats.too_large == 2
 
 
 @pytest.mark.parametrize("subject", ["", "a b", "a\r\nPUB evil 0\r\n\r\n", "a\tb", "a\x00b"])
