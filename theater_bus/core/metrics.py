@@ -69,7 +69,7 @@ class ActorMetrics:
         self._memory_bytes = self._peak_memory_bytes = 0
 
     def record(self, processing_ns: int, with_wait_ns: int, code: str | None, now_ns: int) -> None:
-        """Count an operation that entered the guest: its time without and with the wait, its error code or None. HOT."""
+        """Count an operation that entered the guest: its time without and with the wait, and its error code. HOT."""
         self._total += 1
         self._total_ns += processing_ns
         self._total_with_wait_ns += with_wait_ns

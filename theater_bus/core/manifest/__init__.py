@@ -1,0 +1,23 @@
+"""The actor's manifest: read strictly, cut by the host, identified by its digest."""
+
+from theater_bus.core.mailbox import Bounds
+from theater_bus.core.manifest.document import Manifest
+from theater_bus.core.manifest.reading import from_mapping, parse_manifest
+from theater_bus.core.manifest.schema import PAGE_BYTES, SECTIONS, ChainSettings, Cut, HostLimits, Limits, cut, cuts
+from theater_bus.core.supervision import FailurePolicy
+
+__all__ = [
+    "PAGE_BYTES",
+    "SECTIONS",
+    "Bounds",
+    "ChainSettings",
+    "Cut",
+    "FailurePolicy",
+    "HostLimits",
+    "Limits",
+    "Manifest",
+    "cut",
+    "cuts",
+    "from_mapping",
+    "parse_manifest",
+]
