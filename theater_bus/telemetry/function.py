@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from theater_bus.telemetry.registry import OTHER
+
 if TYPE_CHECKING:
     from theater_bus.telemetry.metrics import FunctionMeter
 
-__all__ = ["OTHER", "ActorAttributes", "FunctionSpec"]
-
-OTHER = "_OTHER"
+__all__ = ["ActorAttributes", "FunctionSpec", "method_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ActorAttributes:
 class FunctionSpec:
     """One function as telemetry sees it: get it from `Telemetry.function_spec`, keep it, pass it to every call."""
 
-    __slots__ = ("attributes", "function", "known", "meter", "namespace", "send_name", "span_name", "template")
+    __slots__ = ("attributes", "function", "known", "meter", "namespace", "span_name", "template")
 
     def __init__(self, function: str, namespace: str, known: bool, meter: FunctionMeter) -> None:
         label = function if known else OTHER
@@ -40,13 +40,17 @@ class FunctionSpec:
         self.meter = meter
         self.span_name = f"theater.Actor/{label}"
         self.template = f"theater.{{namespace}}.ops.{{actor}}.{label}"
-        self.send_name = f"{{}} {self.template}"
         self.attributes: dict[str, str] = {
             "rpc.system.name": "theater",
-            "rpc.method": self.span_name if known else OTHER,
+            "rpc.method": method_of(function, known),
             "messaging.system": "nats",
             "messaging.destination.template": self.template,
             "theater.namespace": namespace,
         }
         if not known:
             self.attributes["rpc.method_original"] = function
+
+
+def method_of(function: str, known: bool) -> str:
+    """Return `rpc.method` of a function."""
+    return f"theater.Actor/{function}" if known else OTHER

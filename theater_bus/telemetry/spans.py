@@ -14,9 +14,9 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
-__all__ = ["CallTrace", "Headers", "HostCallOutcome", "HostCallTrace", "OperationTrace"]
+__all__ = ["AppendTrace", "CallTrace", "Headers", "HostCallOutcome", "HostCallTrace", "OperationTrace"]
 
 Headers = Mapping[str, str]
 HostCallOutcome = Literal["returned", "raised", "queued", "dropped", "unknown"]
@@ -69,6 +69,10 @@ class OperationTrace(Protocol):
     def span_id(self) -> bytes:
         """8 bytes, of the SERVER span."""
 
+    @property
+    def span_context(self) -> SpanContext:
+        """The SERVER span's context, for links."""
+
     def queue(self, start_ns: int, end_ns: int) -> None:
         """The operation waited in the mailbox. Not called when it did not wait."""
 
@@ -89,3 +93,10 @@ class OperationTrace(Protocol):
 
     def end(self, code: str | None, chain_seq: int | None = None, end_ns: int = 0) -> None:
         """End with the error's code (None for success) and the sequence of the operation's first chain event."""
+
+
+class AppendTrace(Protocol):
+    """The span of one append to the chain."""
+
+    def end(self, error_type: str | None = None, end_ns: int = 0) -> None:
+        """End when the append is acknowledged or refused."""

@@ -1,0 +1,454 @@
+"""Spans that cost the event loop only their ids and one record; the rest is made from the record off the loop.
+
+An SDK span costs 20 µs on the loop, a record about one. Objects here *are* the records: a call, an operation or a host
+call is handed to the buffer when it ends, and `theater_bus.telemetry.readable` builds the spans from its fields.
+
+Trace ids are kept as the 32 hexadecimal digits in which they travel, because most operations only pass them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from random import Random
+from time import time_ns
+from typing import Protocol
+
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import Span, SpanContext, TraceFlags, TraceState, get_current_span
+
+from theater_bus.telemetry.function import ActorAttributes, FunctionSpec
+from theater_bus.telemetry.live_span import LiveSpan
+from theater_bus.telemetry.propagation import (
+    COMMON,
+    FLAGS,
+    TRACEPARENT,
+    TRACESTATE,
+    PassedOn,
+    extract,
+    inject,
+    with_span,
+)
+from theater_bus.telemetry.provider import Pipeline
+from theater_bus.telemetry.sampling import MASK
+from theater_bus.telemetry.spans import AppendTrace, CallTrace, Headers, HostCallOutcome, OperationTrace
+
+__all__ = [
+    "DeferredAppend",
+    "DeferredCall",
+    "DeferredHostCall",
+    "DeferredOperation",
+    "DeferredTracing",
+    "Record",
+]
+
+_RANDOM = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)
+
+
+class Record(Protocol):
+    """What lies in the buffer. `spans` is how many spans will be made from it."""
+
+    @property
+    def spans(self) -> int:
+        """How many spans this is."""
+
+
+class DeferredCall:
+    """The CLIENT (or PRODUCER) span of a call."""
+
+    __slots__ = (
+        "actor",
+        "code",
+        "end_ns",
+        "flags",
+        "headers",
+        "keep",
+        "one_way",
+        "parent",
+        "span",
+        "spec",
+        "start_ns",
+        "trace",
+    )
+    spans = 1
+
+    def __init__(
+        self,
+        keep: Callable[[Record], None],
+        spec: FunctionSpec,
+        actor: str,
+        one_way: bool,
+        trace: str,
+        span: int,
+        flags: int,
+        parent: SpanContext | None,
+    ) -> None:
+        self.keep = keep
+        self.spec = spec
+        self.actor = actor
+        self.one_way = one_way
+        self.trace = trace
+        self.span = span
+        self.flags = flags
+        self.parent = parent
+        self.end_ns = 0
+        self.code: str | None = None
+        self.headers: dict[str, str] | None = {TRACEPARENT: f"00-{trace}-{span:016x}-{flags:02x}"}
+        if parent is not None and parent.trace_state:
+            self.headers[TRACESTATE] = parent.trace_state.to_header()
+        self.start_ns = time_ns()
+
+    @property
+    def state(self) -> TraceState | None:
+        """The trace state, handed down from the parent."""
+        return None if self.parent is None else self.parent.trace_state
+
+    def end(self, code: str | None, end_ns: int = 0) -> None:
+        """End the span and keep its record."""
+        if not self.end_ns:
+            self.code = code
+            self.end_ns = end_ns or time_ns()
+            self.keep(self)
+
+
+class DeferredOperation:
+    """The SERVER (or CONSUMER) span of an operation, with its queue and guest spans."""
+
+    __slots__ = (
+        *(
+            "actor",
+            "cancelled_ns",
+            "chain_seq",
+            "code",
+            "end_ns",
+            "flags",
+            "guest_end_ns",
+            "guest_span",
+            "guest_start_ns",
+        ),
+        *("keep", "link", "live", "new_span", "one_way", "own_context", "parent_span", "promoted_ns", "queue_end_ns"),
+        *("queue_start_ns", "remote_flags", "slices", "span", "spec", "start_ns", "state", "trace"),
+    )
+    cancelled_ns: int
+    chain_seq: int | None
+    code: str | None
+    guest_span: int
+    promoted_ns: int
+    queue_end_ns: int
+    slices: int
+
+    def __init__(
+        self,
+        keep: Callable[[Record], None],
+        new_span: Callable[[], int],
+        spec: FunctionSpec,
+        actor: ActorAttributes,
+        start_ns: int,
+        trace: str,
+        flags: int,
+    ) -> None:
+        self.keep = keep
+        self.new_span = new_span
+        self.spec = spec
+        self.actor = actor
+        self.start_ns = start_ns
+        self.trace = trace
+        self.flags = flags
+        self.span = new_span()
+        self.parent_span = ""
+        self.remote_flags = ""
+        self.state: TraceState | None = None
+        self.one_way = False
+        self.link: SpanContext | None = None
+        self.queue_start_ns = self.guest_start_ns = self.guest_end_ns = self.end_ns = 0
+        self.live: LiveSpan | None = None
+        self.own_context: Context | None = None
+
+    @property
+    def spans(self) -> int:
+        """The operation's own span, and those of its wait and its guest."""
+        return 1 + bool(self.queue_start_ns) + bool(self.guest_start_ns)
+
+    @property
+    def trace_id(self) -> bytes:
+        """16 bytes."""
+        return bytes.fromhex(self.trace)
+
+    @property
+    def span_id(self) -> bytes:
+        """8 bytes."""
+        return self.span.to_bytes(8, "big")
+
+    def queue(self, start_ns: int, end_ns: int) -> None:
+        """Note the wait."""
+        self.queue_start_ns = start_ns
+        self.queue_end_ns = end_ns
+
+    def begin_guest(self, start_ns: int) -> None:
+        """Note the guest's start; its span id is needed by its host calls."""
+        self.guest_start_ns = start_ns
+        self.guest_span = self.new_span()
+        self.slices = 1
+        self.promoted_ns = self.cancelled_ns = 0
+
+    def end_guest(self, end_ns: int, slices: int = 1, promoted_ns: int = 0, cancelled_ns: int = 0) -> None:
+        """Note the guest's end and what happened to it."""
+        self.guest_end_ns = end_ns
+        self.slices = slices
+        self.promoted_ns = promoted_ns
+        self.cancelled_ns = cancelled_ns
+
+    def host_call(self, interface: str, function: str, external: bool = False, start_ns: int = 0) -> DeferredHostCall:
+        """Start a host call below the guest."""
+        return DeferredHostCall(self, interface, function, external, start_ns or time_ns())
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a message that the operation itself causes."""
+        return inject(self.span_context)
+
+    def context(self) -> Context:
+        """Return the operation's context, the same one each time."""
+        if self.own_context is None:
+            self.live = LiveSpan(self.span_context)
+            self.live.recording = not self.end_ns
+            self.own_context = with_span(copy_context(), self.live)
+        return self.own_context
+
+    def end(self, code: str | None, chain_seq: int | None = None, end_ns: int = 0) -> None:
+        """End the span and keep its record."""
+        if self.end_ns:
+            return
+        self.code = code
+        self.chain_seq = chain_seq
+        self.end_ns = end_ns or time_ns()
+        if self.live is not None:
+            self.live.recording = False
+        self.keep(self)
+
+    @property
+    def span_context(self) -> SpanContext:
+        """The operation's own span context."""
+        return self.context_of(self.span)
+
+    def context_of(self, span: int) -> SpanContext:
+        """Return the context of one of this trace's spans made here."""
+        return SpanContext(int(self.trace, 16), span, False, FLAGS[self.flags], self.state)
+
+
+class DeferredHostCall:
+    """The span of one host call."""
+
+    __slots__ = (
+        "end_ns",
+        "error_type",
+        "external",
+        "function",
+        "interface",
+        "live",
+        "operation",
+        "outcome",
+        "own_span",
+        "start_ns",
+    )
+    spans = 1
+    error_type: str | None
+    outcome: str
+
+    def __init__(
+        self, operation: DeferredOperation, interface: str, function: str, external: bool, start_ns: int
+    ) -> None:
+        self.operation = operation
+        self.interface = interface
+        self.function = function
+        self.external = external
+        self.own_span = operation.new_span()
+        self.start_ns = start_ns
+        self.end_ns = 0
+        self.live: LiveSpan | None = None
+
+    @property
+    def trace_id(self) -> bytes:
+        """16 bytes."""
+        return bytes.fromhex(self.operation.trace)
+
+    @property
+    def span_id(self) -> bytes:
+        """8 bytes."""
+        return self.own_span.to_bytes(8, "big")
+
+    @property
+    def span(self) -> Span:
+        """The span that a capability may add to."""
+        if self.live is None:
+            self.live = LiveSpan(self.operation.context_of(self.own_span))
+            self.live.recording = not self.end_ns
+        return self.live
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of a nested call."""
+        return inject(self.operation.context_of(self.own_span))
+
+    def context(self) -> Context:
+        """Return a context of this call's own, copied from the operation's."""
+        return with_span(self.operation.context().copy(), self.span)
+
+    def end(self, outcome: HostCallOutcome, error_type: str | None = None, end_ns: int = 0) -> None:
+        """End the span and keep its record."""
+        if self.end_ns:
+            return
+        self.outcome = outcome
+        self.error_type = error_type
+        self.end_ns = end_ns or time_ns()
+        if self.live is not None:
+            self.live.recording = False
+        self.operation.keep(self)
+
+
+class DeferredAppend:
+    """The span of one append: below the batch's first sampled operation, linked to all of them."""
+
+    __slots__ = ("actor", "end_ns", "error_type", "flags", "keep", "links", "segments", "span", "start_ns")
+    spans = 1
+    error_type: str | None
+
+    def __init__(
+        self,
+        keep: Callable[[Record], None],
+        actor: ActorAttributes,
+        links: tuple[SpanContext, ...],
+        segments: int,
+        span: int,
+        start_ns: int,
+    ) -> None:
+        self.keep = keep
+        self.actor = actor
+        self.links = links
+        self.segments = segments
+        self.span = span
+        self.flags = 1 | links[0].trace_flags & _RANDOM
+        self.start_ns = start_ns
+        self.end_ns = 0
+
+    def end(self, error_type: str | None = None, end_ns: int = 0) -> None:
+        """End the span and keep its record."""
+        if not self.end_ns:
+            self.error_type = error_type
+            self.end_ns = end_ns or time_ns()
+            self.keep(self)
+
+
+class DeferredTracing:
+    """Starts deferred spans for one provider; the sampling decision is one comparison. HOT."""
+
+    def __init__(self, pipeline: Pipeline, keep: Callable[[Record], None]) -> None:
+        self._keep = keep
+        self._limits = pipeline.thresholds
+        self._silent_root = pipeline.thresholds.never_at_root
+        self._root_flags = 1 | (_RANDOM if pipeline.random_trace_ids else 0)
+        ids = pipeline.ids
+        if type(ids) is RandomIdGenerator:
+            bits = Random().getrandbits
+            self._new_trace: Callable[[], int] = lambda: bits(128) or 1
+            self._new_span: Callable[[], int] = lambda: bits(64) or 1
+        else:
+            self._new_trace, self._new_span = ids.generate_trace_id, ids.generate_span_id
+
+    def start_call(self, spec: FunctionSpec, actor: str, one_way: bool) -> CallTrace | None:
+        """Start a caller's span below the current one."""
+        parent = get_current_span().get_span_context()
+        if not parent.is_valid:
+            trace_id = self._new_trace()
+            if (trace_id & MASK) >= self._limits.root:
+                return self._unsampled_root(trace_id)
+            return DeferredCall(
+                self._keep, spec, actor, one_way, f"{trace_id:032x}", self._new_span(), self._root_flags, None
+            )
+        trace_id = parent.trace_id
+        if (trace_id & MASK) >= self._threshold(parent.is_remote, parent.trace_flags & 1):
+            return PassedOn(inject(_unsampled(parent)))
+        flags = 1 | parent.trace_flags & _RANDOM
+        return DeferredCall(self._keep, spec, actor, one_way, f"{trace_id:032x}", self._new_span(), flags, parent)
+
+    def start_operation(
+        self, spec: FunctionSpec, headers: Headers | None, actor: ActorAttributes, start_ns: int, one_way: bool
+    ) -> OperationTrace | None:
+        """Start the host's span below the one that the headers name."""
+        if one_way:
+            return self._start_consumer(spec, headers, actor, start_ns)
+        parent = headers.get(TRACEPARENT) if headers else None
+        match = None if parent is None or TRACESTATE in headers else COMMON.fullmatch(parent)  # type: ignore[operator]
+        if match is None:
+            return self._start_uncommon(spec, headers, actor, start_ns)
+        trace, parent_span, flags = match.groups()
+        bits = int(flags, 16)
+        threshold = self._limits.remote_sampled if bits & 1 else self._limits.remote_unsampled
+        if threshold <= MASK and int(trace[16:], 16) >= threshold:
+            return None
+        operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, 1 | bits & _RANDOM)
+        operation.parent_span = parent_span
+        operation.remote_flags = flags
+        return operation
+
+    def start_append(
+        self, actor: ActorAttributes, operations: Sequence[OperationTrace], segments: int, start_ns: int
+    ) -> AppendTrace | None:
+        """Start the span of one append."""
+        links = tuple(operation.span_context for operation in operations)
+        if not links or (links[0].trace_id & MASK) >= self._limits.local_sampled:
+            return None
+        return DeferredAppend(self._keep, actor, links, segments, self._new_span(), start_ns or time_ns())
+
+    def unsampled_root(self) -> dict[str, str] | None:
+        """Return headers that say "not sampled" for a trace that begins, and is not recorded, here."""
+        call = self._unsampled_root(self._new_trace())
+        return None if call is None else call.headers
+
+    def _start_uncommon(
+        self, spec: FunctionSpec, headers: Headers | None, actor: ActorAttributes, start_ns: int
+    ) -> DeferredOperation | None:
+        parent = extract(headers)
+        if parent is None:
+            return self._start_root(spec, actor, start_ns)
+        if (parent.trace_id & MASK) >= self._threshold(True, parent.trace_flags & 1):
+            return None
+        flags = 1 | parent.trace_flags & _RANDOM
+        trace = f"{parent.trace_id:032x}"
+        operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, flags)
+        operation.parent_span = f"{parent.span_id:016x}"
+        operation.remote_flags = f"{parent.trace_flags:02x}"
+        operation.state = parent.trace_state
+        return operation
+
+    def _start_consumer(
+        self, spec: FunctionSpec, headers: Headers | None, actor: ActorAttributes, start_ns: int
+    ) -> DeferredOperation | None:
+        operation = self._start_root(spec, actor, start_ns)
+        if operation is not None:
+            operation.one_way = True
+            operation.link = extract(headers)
+        return operation
+
+    def _start_root(self, spec: FunctionSpec, actor: ActorAttributes, start_ns: int) -> DeferredOperation | None:
+        trace_id = self._new_trace()
+        if (trace_id & MASK) >= self._limits.root:
+            return None
+        return DeferredOperation(
+            self._keep, self._new_span, spec, actor, start_ns, f"{trace_id:032x}", self._root_flags
+        )
+
+    def _threshold(self, remote: bool, sampled: int) -> int:
+        limits = self._limits
+        if remote:
+            return limits.remote_sampled if sampled else limits.remote_unsampled
+        return limits.local_sampled if sampled else limits.local_unsampled
+
+    def _unsampled_root(self, trace_id: int) -> PassedOn | None:
+        if self._silent_root:
+            return None
+        flags = self._root_flags & ~1
+        return PassedOn({TRACEPARENT: f"00-{trace_id:032x}-{self._new_span():016x}-{flags:02x}"})
+
+
+def _unsampled(parent: SpanContext) -> SpanContext:
+    flags = FLAGS[parent.trace_flags & _RANDOM]
+    return SpanContext(parent.trace_id, parent.span_id, parent.is_remote, flags, parent.trace_state)

@@ -1,0 +1,117 @@
+"""The bounded buffer between the event loop and the exporters, and the thread that empties it.
+
+The loop only appends; a full buffer drops and counts. The thread sleeps while there is nothing, builds spans in short
+steps (a thread that computes holds the GIL, and the loop waits for it), and hands them to the provider's processors.
+After every few hundred spans it lets the processors export before it goes on, so that their own queues cannot overflow
+and a slow exporter is felt here, as dropped records, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+
+from theater_bus.telemetry.deferred import Record
+from theater_bus.telemetry.provider import Pipeline
+from theater_bus.telemetry.readable import SpanBuilder
+
+__all__ = ["SpanBuffer"]
+
+CAPACITY = 16_384
+_STEP = 32
+_PAUSE_S = 0.0005
+_GATHER_S = 0.05
+_IDLE_S = 1.0
+_FLUSH_EVERY = 512
+_FLUSH_MS = 10_000
+
+
+class SpanBuffer:
+    """Takes records on the loop, delivers spans off it. `dropped` is told how many spans were lost."""
+
+    def __init__(self, pipeline: Pipeline, dropped: Callable[[int, str], None], capacity: int = CAPACITY) -> None:
+        self._pipeline = pipeline
+        self._builder = SpanBuilder(pipeline)
+        self._dropped = dropped
+        self._capacity = capacity
+        self._records: deque[Record] = deque()
+        self._draining = threading.Lock()
+        self._awake = threading.Event()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._unflushed = 0
+
+    def keep(self, record: Record) -> None:
+        """Take a record; never blocks. HOT."""
+        records = self._records
+        if len(records) >= self._capacity:
+            self._dropped(record.spans, "the span buffer is full")
+            return
+        records.append(record)
+        # Another thread may append at the same moment and hide this one's first; the idle timeout covers that.
+        if len(records) == 1:
+            self._wake()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Deliver and export what was kept so far; blocks, so call it off the loop."""
+        deadline = monotonic() + timeout_s
+        if not self._draining.acquire(timeout=max(0.0, timeout_s)):
+            return False
+        try:
+            drained = self._drain(deadline, paced=False)
+        finally:
+            self._draining.release()
+        remaining_ms = int((deadline - monotonic()) * 1000)
+        return drained and remaining_ms > 0 and self._pipeline.force_flush(remaining_ms)
+
+    def close(self, timeout_s: float = 5.0) -> bool:
+        """Deliver what is left and end the thread; what comes later is dropped and counted."""
+        self._capacity = 0
+        self._stop.set()
+        self._awake.set()
+        atexit.unregister(self.close)
+        started = monotonic()
+        flushed = self.flush(timeout_s)
+        if self._thread is not None:
+            self._thread.join(max(0.0, timeout_s - (monotonic() - started)))
+        return flushed
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="theater-bus-spans", daemon=True)
+            self._thread.start()
+            atexit.register(self.close)
+        self._awake.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._awake.wait(_IDLE_S)
+            self._awake.clear()
+            if self._records and not self._stop.wait(_GATHER_S):
+                with self._draining:
+                    finished = self._drain(monotonic() + _FLUSH_MS / 1000, paced=True)
+                if not finished:
+                    self._awake.set()
+
+    def _drain(self, deadline: float, *, paced: bool) -> bool:
+        records = self._records
+        while records:
+            for _ in range(min(_STEP, len(records))):
+                self._deliver(records.popleft())
+            if self._unflushed >= _FLUSH_EVERY:
+                self._unflushed = 0
+                self._pipeline.force_flush(_FLUSH_MS)
+            if monotonic() > deadline or (paced and self._stop.wait(_PAUSE_S)):
+                return not records
+        return True
+
+    def _deliver(self, record: Record) -> None:
+        try:
+            for span in self._builder.spans(record):
+                self._pipeline.deliver(span)
+                self._unflushed += 1
+        except Exception as error:  # noqa: BLE001 - processors are foreign code; counted and logged, never raised
+            self._dropped(record.spans, f"{type(error).__name__}: {error}")
