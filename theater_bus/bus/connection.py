@@ -382,6 +382,10 @@ class Connection:
                 subscription.attach(client)
             if number % _RESTORE_CHUNK == 0:
                 await asyncio.sleep(0)
+        try:
+            await self.ready()
+        except (ConnectionLost, PermissionDenied) as error:
+            log.warning("not all subscriptions are back: %s", error)
 
     def told(self, event: ConnectionEvent) -> None:
         """Pass an event on."""

@@ -15,6 +15,7 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.client import Server as PoolServer
 
+from theater_bus.bus.credentials import signing_in
 from theater_bus.bus.failure import connection_lost
 from theater_bus.bus.pacing import pace
 from theater_bus.bus.settings import BusSettings
@@ -51,7 +52,7 @@ async def dial(settings: BusSettings, callbacks: Callbacks) -> Client:
             timeout=settings.connect_timeout_s * len(settings.servers) + 0.5,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        error = _verdict(connecting, first)
+        error = _verdict(client, connecting, first)
     except asyncio.CancelledError:
         await _abandon(client, connecting)
         raise
@@ -91,10 +92,13 @@ class _FirstConnect:
             self.failed.set_result(None)
 
 
-def _verdict(connecting: asyncio.Task[None], first: _FirstConnect) -> BaseException | None:
-    if connecting.done():
-        return connecting.exception()
-    return first.last or TimeoutError()
+def _verdict(client: Client, connecting: asyncio.Task[None], first: _FirstConnect) -> BaseException | None:
+    if not connecting.done():
+        return first.last or TimeoutError()
+    if connecting.exception() is None and not client.is_connected:
+        # nats-py takes the end of the stream in the middle of the handshake for a success.
+        return ConnectionResetError("the stream ended")
+    return connecting.exception()
 
 
 async def _abandon(client: Client, connecting: asyncio.Task[None]) -> None:
@@ -122,8 +126,9 @@ def _options(settings: BusSettings) -> dict[str, Any]:
         "token": settings.token,
         "nkeys_seed_str": settings.nkey_seed,
         "nkeys_seed": str(settings.nkey_seed_file) if settings.nkey_seed_file else None,
-        "user_credentials": str(settings.creds_file) if settings.creds_file else None,
     }
+    if settings.creds_file is not None:
+        options["user_jwt_cb"], options["signature_cb"] = signing_in(settings.creds_file)
     if settings.tls is not None:
         options["tls"] = settings.tls.context()
         options["tls_hostname"] = settings.tls.hostname
@@ -151,22 +156,17 @@ def _wired(
         else:
             first.attempt_failed(problem)
 
-    async def disconnected() -> None:
-        callbacks.disconnected(client)
+    def telling(report: Callable[[Client], None]) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def tell() -> None:
+            if first.over:
+                report(client)
 
-    async def reconnected() -> None:
-        callbacks.reconnected(client)
-
-    async def closed() -> None:
-        callbacks.closed(client)
-
-    async def lame_duck() -> None:
-        callbacks.lame_duck(client)
+        return tell
 
     return {
         "error_cb": error,
-        "disconnected_cb": disconnected,
-        "reconnected_cb": reconnected,
-        "closed_cb": closed,
-        "lame_duck_mode_cb": lame_duck,
+        "disconnected_cb": telling(callbacks.disconnected),
+        "reconnected_cb": telling(callbacks.reconnected),
+        "closed_cb": telling(callbacks.closed),
+        "lame_duck_mode_cb": telling(callbacks.lame_duck),
     }

@@ -96,6 +96,11 @@ def _explain(error: BaseException, settings: BusSettings) -> tuple[str, str]:
         return f"{error.filename} cannot be read ({error.strerror})", "check the path of the credentials"
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in text:
         return "nobody listens there", "start nats-server, or check the address and port in `servers`"
+    if isinstance(error, ConnectionResetError | BrokenPipeError):
+        return (
+            f"the server hung up on {settings.identity_text} before it said why",
+            "check the credentials (expired?), and for a TLS-first server set tls.handshake_first",
+        )
     if isinstance(error, TimeoutError):
         return _silent(settings)
     return _refused(text, settings)
@@ -115,9 +120,14 @@ def _refused(text: str, settings: BusSettings) -> tuple[str, str]:
             f"the server refused {settings.identity_text} ({text})",
             "check user and password, token, nkey_seed or creds_file against the server's configuration",
         )
-    if "expecting info" in lowered or "connection reset" in lowered:
+    if "credentials" in lowered or "nkeys" in lowered:
         return (
-            f"what answers there does not speak NATS in the clear ({text})",
+            f"{settings.identity_text} cannot be used ({text})",
+            "give an nkey user seed (SU…), or a file with both a user JWT and its seed",
+        )
+    if "expecting info" in lowered:
+        return (
+            f"what answers there does not speak NATS ({text})",
             "check the port in `servers`; for a TLS-first server set tls.handshake_first",
         )
-    return text, ""
+    return text, "look into the server's log"

@@ -20,7 +20,7 @@ from nats.aio.client import Client
 from theater_bus.bus.dialing import Callbacks, close_quietly, dial
 from theater_bus.bus.settings import BusSettings
 from theater_bus.core.instrumentation import Instrumentation
-from theater_bus.errors import ConnectionLost
+from theater_bus.errors import LocalError
 
 __all__ = ["ConnectionEvent", "Lifeline"]
 
@@ -168,7 +168,7 @@ class Lifeline:
             try:
                 client = await self._dial()
                 break
-            except ConnectionLost as error:
+            except LocalError as error:
                 log.info("%s; trying again", error)
                 tries += 1
                 await self._pause(tries)
