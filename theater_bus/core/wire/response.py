@@ -143,16 +143,17 @@ def decode_reply(body: bytes, headers: Mapping[str, str] | None = None, actor: s
 
     A reply that cannot be read is a `SerializationError` with `ran: unknown`: the operation may well be done.
     """
-    form = None
-    if headers:
-        if ERROR_HEADER in headers:
-            raise _error(body, headers, actor)
-        named = headers.get(CONTENT_TYPE)
-        form = parse_content_type(named).form if named else None
+    if headers and ERROR_HEADER in headers:
+        raise _error(body, headers, actor)
     try:
-        return _reply(body, form or form_of(body))
+        return _reply(body, _form(body, headers))
     except SerializationError as error:
         raise SerializationError(f"the reply cannot be read: {error.message}", ran="unknown", actor=actor) from None
+
+
+def _form(body: bytes, headers: Mapping[str, str] | None) -> Form:
+    named = headers.get(CONTENT_TYPE) if headers else None
+    return parse_content_type(named).form if named else form_of(body)
 
 
 def _headers(form: Form) -> dict[str, str]:
@@ -233,8 +234,7 @@ def _error(body: bytes, headers: Mapping[str, str], actor: str | None) -> ActorE
 
 
 def _error_fields(body: bytes, headers: Mapping[str, str]) -> dict[str, Any]:
-    named = headers.get(CONTENT_TYPE)
-    form = parse_content_type(named).form if named else form_of(body)
+    form = _form(body, headers)
     fields = read_msgpack(body) if form is Form.MSGPACK else read_json(body)
     if form is not Form.JSON_BARE:
         fields = fields.get("error") if type(fields) is dict else None
