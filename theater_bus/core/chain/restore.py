@@ -71,16 +71,15 @@ def restore(
 ) -> RecoveredActor:
     """The actor that `events` leave: verified, in order, from its last checkpoint (or genesis) to the end.
 
-    `lookup` finds stored payloads, `sent_through` is that of the last batch. Raises `ChainTampered` when the events do
-    not begin with a checkpoint or genesis, or a payload that recovery needs is missing.
+    What comes before a checkpoint or genesis is passed over. `lookup` finds stored payloads, `sent_through` is that of
+    the last batch. Raises `ChainTampered` when there is no checkpoint, or a payload that recovery needs is missing.
     """
     fold = _Fold(RecoveredActor(actor, incarnation), lookup)
     begun = False
     for event in events:
         begun = begun or isinstance(event.body, Genesis | Checkpoint)
-        if not begun:
-            raise ChainTampered("recovery begins at a checkpoint or genesis", seq=event.seq)
-        fold.take(event)
+        if begun:
+            fold.take(event)
     if not begun:
         raise ChainTampered("there is no checkpoint or genesis to recover from")
     found = fold.found
@@ -182,10 +181,10 @@ class _Fold:
             self._answer(call, call.identity, scope, seq, body)
 
     def _answer(self, call: Call, key: str, scope: str, seq: int, body: Result | Failure) -> None:
-        if body.value is None:
-            answer = body.message.encode() if isinstance(body, Failure) else b""
+        if isinstance(body, Failure) and body.value is None:
+            answer = body.message.encode()
         else:
-            answer = self._bytes(body.value)
+            answer = self._state(body.value) or b""
         self.found.answers[seq] = answer
         request = operation_digest(call.function, self._bytes(call.params))
         self.window.pop((scope, key), None)

@@ -89,10 +89,17 @@ class ChainVerifier:
 
     `lookup` finds stored payloads and spilled segments; without it payloads are not looked for, and a spilled segment
     counts as missing. `after` is (sequence, hash) of an event that is already trusted: the next one must follow it.
+    `take` is given every event once it is verified.
     """
 
-    def __init__(self, lookup: Lookup | None = None, after: tuple[int, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        lookup: Lookup | None = None,
+        after: tuple[int, bytes] | None = None,
+        take: Callable[[Event], None] | None = None,
+    ) -> None:
         self._lookup = lookup
+        self._take = take
         self._next: int | None = None if after is None else after[0] + 1
         self._head: bytes | None = None if after is None else after[1]
         self._anchored = after is not None
@@ -223,6 +230,8 @@ class ChainVerifier:
         self._payloads(event)
         self._next, self._head, self._known = seq + 1, event.hash, True
         self._events += 1
+        if self._take is not None:
+            self._take(event)
         return event
 
     def _follow(self, body: Body) -> None:

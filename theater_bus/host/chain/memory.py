@@ -7,6 +7,7 @@ Invariants: an append is decided at once, before `append` returns; a ring holds 
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from operator import attrgetter
 
 from theater_bus.core.chain.batch import Tail
 from theater_bus.core.chain.segments import Segment
+from theater_bus.core.chain.verify import Verification, verify
 from theater_bus.errors import ActorNotFound, ChainTampered
 from theater_bus.host.chain.store import Done, Page, Watcher
 
@@ -113,6 +115,15 @@ class MemoryStore:
         """The bytes of a payload by their SHA-256, while a segment that names them is kept."""
         held = self._payloads.get(digest)
         return None if held is None else held.data
+
+    async def verify(self, actor: str) -> Verification:
+        """Verify what is kept of an actor's chain, off the loop. Raises `ActorNotFound`."""
+        segments, held = list(self._ring(actor).segments), dict(self._payloads)
+
+        def lookup(digest: bytes) -> bytes | None:
+            return held[digest].data if digest in held else None
+
+        return await asyncio.to_thread(verify, segments, lookup)
 
     def watch(self, actor: str, watcher: Watcher | None) -> None:
         """Tell `watcher` every batch from here on; None ends it. Raises `ActorNotFound`."""

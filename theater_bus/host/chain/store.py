@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 
 from theater_bus.core.chain.batch import Batch, Tail
 from theater_bus.core.chain.segments import Segment, Spilled
+from theater_bus.core.chain.verify import Verification
 from theater_bus.errors import ActorError
 
 __all__ = ["ChainStore", "Done", "Page", "Watcher"]
@@ -47,7 +48,10 @@ class ChainStore(Protocol):
         ...
 
     def open(self, actor: str, incarnation: bytes, epoch: int = 0) -> Tail:
-        """Begin or go on with the log of `actor`, as this incarnation; returns where it ends (a live view)."""
+        """Begin or go on with the log of `actor`, as this incarnation; returns where it ends.
+
+        That is a live view; `sent_through` is the caller's to set, the rest is only to be read.
+        """
         ...
 
     def append(self, actor: str, segments: Sequence[Segment], on_done: Done) -> None:
@@ -63,6 +67,10 @@ class ChainStore(Protocol):
 
     async def payload(self, digest: bytes) -> bytes | None:
         """The bytes of a payload or spilled segment by their SHA-256, verified; None when they are missing."""
+        ...
+
+    async def verify(self, actor: str) -> Verification:
+        """Verify what the log of an actor holds, stored payloads included. Raises `ActorNotFound`."""
         ...
 
     def watch(self, actor: str, watcher: Watcher | None) -> None:
