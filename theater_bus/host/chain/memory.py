@@ -1,6 +1,6 @@
 """`memory` durability: a bounded ring of segments per actor, gone with the process.
 
-Invariants: an append is decided at once, before `append` returns; a ring holds at most `max_segments` segments and
+Invariants: an append is decided at once, before `append` returns; a ring holds at most `max_events` events and
 `max_bytes` of events and payloads, but always the last segment; what it drops, it drops from the oldest end, and
 `Page.first_seq` says so. What is left still verifies, since its first event carries the hash of the one before.
 """
@@ -28,10 +28,12 @@ _first = attrgetter("first")
 class _Ring:
     """One actor's segments."""
 
-    __slots__ = ("segments", "size_bytes", "tail", "watcher")
+    __slots__ = ("events", "max_bytes", "max_events", "segments", "size_bytes", "tail", "watcher")
 
-    def __init__(self, tail: Tail) -> None:
+    def __init__(self, tail: Tail, max_events: int, max_bytes: int) -> None:
         self.tail = tail
+        self.max_events, self.max_bytes = max_events, max_bytes
+        self.events = 0
         self.segments: deque[Segment] = deque()
         self.size_bytes = 0
         self.watcher: Watcher | None = None
@@ -53,8 +55,8 @@ class MemoryStore:
     refusing = False
     """Memory never refuses."""
 
-    def __init__(self, *, max_segments: int = 4096, max_bytes: int = 4 * 1024 * 1024) -> None:
-        self.max_segments = max_segments
+    def __init__(self, *, max_events: int = 100_000, max_bytes: int = 16 * 1024 * 1024) -> None:
+        self.max_events = max_events
         self.max_bytes = max_bytes
         self._rings: dict[str, _Ring] = {}
         self._payloads: dict[bytes, _Held] = {}
@@ -63,9 +65,21 @@ class MemoryStore:
         """Begin or go on with the log of `actor`, as this incarnation; returns where it ends (a live view)."""
         ring = self._rings.get(actor)
         if ring is None:
-            ring = self._rings[actor] = _Ring(Tail(actor, incarnation, epoch))
+            ring = self._rings[actor] = _Ring(Tail(actor, incarnation, epoch), self.max_events, self.max_bytes)
         ring.tail.incarnation, ring.tail.epoch = incarnation, epoch
         return ring.tail
+
+    def bound(self, actor: str, max_events: int, max_bytes: int) -> None:
+        """How much of the log of `actor` is kept; the store's own bounds otherwise."""
+        ring = self._ring(actor)
+        ring.max_events, ring.max_bytes = max_events, max_bytes
+
+    def forget(self, actor: str) -> None:
+        """Drop the log of `actor`: its id is free again. Nothing happens when there is none."""
+        ring = self._rings.pop(actor, None)
+        if ring is not None:
+            for segment in ring.segments:
+                self._release(segment)
 
     def append(self, actor: str, segments: Sequence[Segment], on_done: Done) -> None:
         """Append segments that go on where the log ends; `on_done(None)` is called before this returns.
@@ -90,8 +104,9 @@ class MemoryStore:
         batch = None if watcher is None else tail.batch(segments, marks)
         ring.segments.extend(segments)
         ring.size_bytes += size
+        ring.events += expected - tail.next_seq
         tail.advance(tail.position + 1, expected, segments[-1].head, marks)
-        if len(ring.segments) > self.max_segments or ring.size_bytes > self.max_bytes:
+        if ring.events > ring.max_events or ring.size_bytes > ring.max_bytes:
             self._trim(ring)
         on_done(None)
         if watcher is not None and batch is not None:
@@ -152,8 +167,9 @@ class MemoryStore:
 
     def _trim(self, ring: _Ring) -> None:
         kept = ring.segments
-        while len(kept) > 1 and (len(kept) > self.max_segments or ring.size_bytes > self.max_bytes):
+        while len(kept) > 1 and (ring.events > ring.max_events or ring.size_bytes > ring.max_bytes):
             segment = kept.popleft()
+            ring.events -= len(segment.events)
             ring.size_bytes -= segment.size_bytes + self._release(segment)
 
     def _keep(self, segment: Segment) -> int:
