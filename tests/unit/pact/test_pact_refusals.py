@@ -157,12 +157,12 @@ def doubling(levels: int, last: str) -> str:
 
 
 def test_types_that_grow_exponentially_when_written_out_are_refused_at_once() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert f"more than {pact_resolver.MAX_TYPE_NODES} parts" in of_type("r0", doubling(40, "u8"))
     through_aliases = "\n".join(f"type t{n} = tuple<t{n + 1}, t{n + 1}>" for n in range(40))
     text = f"record node {{ x: t0 }} {through_aliases} type t40 = node"
     assert "when written out" in of_type("node", text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_file_that_is_large_when_written_out_is_refused() -> None:
@@ -174,6 +174,6 @@ def test_a_file_that_is_large_when_written_out_is_refused() -> None:
 @pytest.mark.parametrize("unit", ["record r {", "list<", "[", "@a: value = {", "exports {", "//", '"', "a:b/", ", ; "])
 def test_repeated_hostile_input_takes_linear_time(unit: str) -> None:
     text = "interface x { exports { f: func(a: " + unit * 20_000
-    started = time.perf_counter()
+    started = time.process_time()
     refusal(text)
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2

@@ -25,7 +25,8 @@ _ALLOC_TYPE = bytes([0x60, 1, I32, 1, I32])
 _TYPES_TYPE = bytes([0x60, 2, I32, I32, 1, I32])
 _MAX_CANDIDATES = 64
 _MAX_NODES_LOOKED_AT = 1_000_000
-_WAT_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|;;[^\n]*|\(;|;\)|\(\s*module\b|[()]', re.DOTALL)
+_WAT_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|;;[^\n]*|\(;|\(\s*module\b|[()]', re.DOTALL)
+_WAT_COMMENT_EDGE = re.compile(r"\(;|;\)")
 
 
 def embed_in_binary(wasm: bytes, metadata: bytes, source: str = "module") -> bytes:
@@ -153,21 +154,31 @@ def embed_in_wat(source: str, metadata: bytes, address: int) -> str:
 
 def _wat_places(source: str) -> tuple[int, int]:
     """Offsets behind the marker (-1 without one) and of the end of the module's fields."""
-    comments, marker, last, is_module = 0, -1, len(source), False
-    for token in _WAT_TOKEN.finditer(source):
-        text = token.group()
-        if text in ("(;", ";)"):
-            comments += 1 if text == "(;" else -1
-        elif comments:
-            continue
+    marker, last, is_module = -1, len(source), False
+    token = _WAT_TOKEN.search(source)
+    while token is not None:
+        text, at = token.group(), token.end()
+        if text == "(;":
+            at = _end_of_comment(source, at)
         elif text.startswith(";;"):
             if text[2:].strip() == WAT_MARKER:
-                marker = token.end()
-        elif text.startswith("(") and text != "(":
-            is_module = True
+                marker = at
         elif text == ")":
             last = token.start()
+        elif text.startswith("(") and text != "(":
+            is_module = True
+        token = _WAT_TOKEN.search(source, at)
     return marker, last if is_module else len(source)
+
+
+def _end_of_comment(source: str, at: int) -> int:
+    """Where a block comment ends whose content starts at `at`; they nest."""
+    depth = 1
+    for edge in _WAT_COMMENT_EDGE.finditer(source, at):
+        depth += 1 if edge.group() == "(;" else -1
+        if not depth:
+            return edge.end()
+    return len(source)
 
 
 def c_header(metadata: bytes, source: str = "") -> str:

@@ -34,11 +34,9 @@ class Cursor:
         return self.tokens[self.position]
 
     def advance(self) -> Token:
-        """Consume the next token; the end stays."""
-        token = self.tokens[self.position]
-        if token.kind != "end":
-            self.position += 1
-        return token
+        """Consume the next token, which is not the end."""
+        self.position += 1
+        return self.tokens[self.position - 1]
 
     def sees(self, *texts: str) -> bool:
         """Whether the next tokens are these names and symbols; `NAME` stands for any name."""
