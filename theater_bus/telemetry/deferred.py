@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
+from functools import partial
 from random import Random
 from time import time_ns
 from typing import Protocol
@@ -56,21 +57,9 @@ class Record(Protocol):
 class DeferredCall:
     """The CLIENT (or PRODUCER) span of a call."""
 
-    __slots__ = (
-        "actor",
-        "code",
-        "end_ns",
-        "flags",
-        "headers",
-        "keep",
-        "one_way",
-        "parent",
-        "span",
-        "spec",
-        "start_ns",
-        "trace",
-    )
+    __slots__ = ("actor", "code", "end_ns", "headers", "keep", "one_way", "parent", "spec", "start_ns", "traceparent")
     spans = 1
+    code: str | None
 
     def __init__(
         self,
@@ -78,30 +67,27 @@ class DeferredCall:
         spec: FunctionSpec,
         actor: str,
         one_way: bool,
-        trace: str,
-        span: int,
-        flags: int,
+        traceparent: str,
         parent: SpanContext | None,
     ) -> None:
         self.keep = keep
         self.spec = spec
         self.actor = actor
         self.one_way = one_way
-        self.trace = trace
-        self.span = span
-        self.flags = flags
+        self.traceparent = traceparent
         self.parent = parent
-        self.end_ns = 0
-        self.code: str | None = None
-        self.headers: dict[str, str] | None = {TRACEPARENT: f"00-{trace}-{span:016x}-{flags:02x}"}
+        self.headers: dict[str, str] | None = {TRACEPARENT: traceparent}
         if parent is not None and parent.trace_state:
             self.headers[TRACESTATE] = parent.trace_state.to_header()
+        self.end_ns = 0
         self.start_ns = time_ns()
 
     @property
-    def state(self) -> TraceState | None:
-        """The trace state, handed down from the parent."""
-        return None if self.parent is None else self.parent.trace_state
+    def span_context(self) -> SpanContext:
+        """The call's own span context; its trace state is handed down from the parent."""
+        text, parent = self.traceparent, self.parent
+        state = None if parent is None else parent.trace_state
+        return SpanContext(int(text[3:35], 16), int(text[36:52], 16), False, FLAGS[int(text[53:], 16)], state)
 
     def end(self, code: str | None, end_ns: int = 0) -> None:
         """End the span and keep its record."""
@@ -126,8 +112,8 @@ class DeferredOperation:
             "guest_span",
             "guest_start_ns",
         ),
-        *("keep", "link", "live", "new_span", "one_way", "own_context", "parent_span", "promoted_ns", "queue_end_ns"),
-        *("queue_start_ns", "remote_flags", "slices", "span", "spec", "start_ns", "state", "trace"),
+        *("keep", "link", "live", "new_span", "one_way", "own_context", "promoted_ns", "queue_end_ns"),
+        *("queue_start_ns", "slices", "span", "spec", "start_ns", "state", "trace", "traceparent"),
     )
     cancelled_ns: int
     chain_seq: int | None
@@ -155,8 +141,7 @@ class DeferredOperation:
         self.trace = trace
         self.flags = flags
         self.span = new_span()
-        self.parent_span = ""
-        self.remote_flags = ""
+        self.traceparent = ""
         self.state: TraceState | None = None
         self.one_way = False
         self.link: SpanContext | None = None
@@ -345,29 +330,34 @@ class DeferredTracing:
         self._limits = pipeline.thresholds
         self._silent_root = pipeline.thresholds.never_at_root
         self._root_flags = 1 | (_RANDOM if pipeline.random_trace_ids else 0)
+        self._root_tail = f"-{self._root_flags:02x}"
         ids = pipeline.ids
         if type(ids) is RandomIdGenerator:
             bits = Random().getrandbits
-            self._new_trace: Callable[[], int] = lambda: bits(128) or 1
-            self._new_span: Callable[[], int] = lambda: bits(64) or 1
+            self._new_ids: Callable[[], int] = partial(bits, 192)
+            self._new_span: Callable[[], int] = partial(bits, 64)
         else:
-            self._new_trace, self._new_span = ids.generate_trace_id, ids.generate_span_id
+            self._new_ids = lambda: ids.generate_trace_id() << 64 | ids.generate_span_id()
+            self._new_span = ids.generate_span_id
 
     def start_call(self, spec: FunctionSpec, actor: str, one_way: bool) -> CallTrace | None:
         """Start a caller's span below the current one."""
         parent = get_current_span().get_span_context()
-        if not parent.is_valid:
-            trace_id = self._new_trace()
-            if (trace_id & MASK) >= self._limits.root:
-                return self._unsampled_root(trace_id)
-            return DeferredCall(
-                self._keep, spec, actor, one_way, f"{trace_id:032x}", self._new_span(), self._root_flags, None
-            )
-        trace_id = parent.trace_id
-        if (trace_id & MASK) >= self._threshold(parent.is_remote, parent.trace_flags & 1):
+        if parent.is_valid:
+            return self._start_child_call(spec, actor, one_way, parent)
+        ids = self._new_ids()
+        root = self._limits.root
+        if root <= MASK and (ids >> 64 & MASK) >= root:
+            return self._unsampled_root(ids)
+        text = f"{ids:048x}"
+        return DeferredCall(self._keep, spec, actor, one_way, f"00-{text[:32]}-{text[32:]}{self._root_tail}", None)
+
+    def _start_child_call(self, spec: FunctionSpec, actor: str, one_way: bool, parent: SpanContext) -> CallTrace | None:
+        if (parent.trace_id & MASK) >= self._threshold(parent.is_remote, parent.trace_flags & 1):
             return PassedOn(inject(_unsampled(parent)))
         flags = 1 | parent.trace_flags & _RANDOM
-        return DeferredCall(self._keep, spec, actor, one_way, f"{trace_id:032x}", self._new_span(), flags, parent)
+        traceparent = f"00-{parent.trace_id:032x}-{self._new_span():016x}-{flags:02x}"
+        return DeferredCall(self._keep, spec, actor, one_way, traceparent, parent)
 
     def start_operation(
         self, spec: FunctionSpec, headers: Headers | None, actor: ActorAttributes, start_ns: int, one_way: bool
@@ -376,17 +366,15 @@ class DeferredTracing:
         if one_way:
             return self._start_consumer(spec, headers, actor, start_ns)
         parent = headers.get(TRACEPARENT) if headers else None
-        match = None if parent is None or TRACESTATE in headers else COMMON.fullmatch(parent)  # type: ignore[operator]
-        if match is None:
+        if parent is None or TRACESTATE in headers or COMMON(parent) is None:  # type: ignore[operator]
             return self._start_uncommon(spec, headers, actor, start_ns)
-        trace, parent_span, flags = match.groups()
-        bits = int(flags, 16)
+        trace = parent[3:35]
+        bits = int(parent[53:], 16)
         threshold = self._limits.remote_sampled if bits & 1 else self._limits.remote_unsampled
         if threshold <= MASK and int(trace[16:], 16) >= threshold:
             return None
         operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, 1 | bits & _RANDOM)
-        operation.parent_span = parent_span
-        operation.remote_flags = flags
+        operation.traceparent = parent
         return operation
 
     def start_append(
@@ -400,7 +388,7 @@ class DeferredTracing:
 
     def unsampled_root(self) -> dict[str, str] | None:
         """Return headers that say "not sampled" for a trace that begins, and is not recorded, here."""
-        call = self._unsampled_root(self._new_trace())
+        call = self._unsampled_root(self._new_ids())
         return None if call is None else call.headers
 
     def _start_uncommon(
@@ -414,8 +402,7 @@ class DeferredTracing:
         flags = 1 | parent.trace_flags & _RANDOM
         trace = f"{parent.trace_id:032x}"
         operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, flags)
-        operation.parent_span = f"{parent.span_id:016x}"
-        operation.remote_flags = f"{parent.trace_flags:02x}"
+        operation.traceparent = inject(parent)[TRACEPARENT]
         operation.state = parent.trace_state
         return operation
 
@@ -429,12 +416,12 @@ class DeferredTracing:
         return operation
 
     def _start_root(self, spec: FunctionSpec, actor: ActorAttributes, start_ns: int) -> DeferredOperation | None:
-        trace_id = self._new_trace()
-        if (trace_id & MASK) >= self._limits.root:
+        ids = self._new_ids()
+        if (ids >> 64 & MASK) >= self._limits.root:
             return None
-        return DeferredOperation(
-            self._keep, self._new_span, spec, actor, start_ns, f"{trace_id:032x}", self._root_flags
-        )
+        # The low half of the ids is spare here: the operation draws its span id itself.
+        trace = f"{ids >> 64:032x}"
+        return DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, self._root_flags)
 
     def _threshold(self, remote: bool, sampled: int) -> int:
         limits = self._limits
@@ -442,11 +429,11 @@ class DeferredTracing:
             return limits.remote_sampled if sampled else limits.remote_unsampled
         return limits.local_sampled if sampled else limits.local_unsampled
 
-    def _unsampled_root(self, trace_id: int) -> PassedOn | None:
+    def _unsampled_root(self, ids: int) -> PassedOn | None:
         if self._silent_root:
             return None
-        flags = self._root_flags & ~1
-        return PassedOn({TRACEPARENT: f"00-{trace_id:032x}-{self._new_span():016x}-{flags:02x}"})
+        text = f"{ids:048x}"
+        return PassedOn({TRACEPARENT: f"00-{text[:32]}-{text[32:]}-{self._root_flags & ~1:02x}"})
 
 
 def _unsampled(parent: SpanContext) -> SpanContext:

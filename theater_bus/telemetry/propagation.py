@@ -37,7 +37,7 @@ __all__ = [
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
-COMMON = re.compile(r"00-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})", re.ASCII)
+COMMON = re.compile(r"00-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})", re.ASCII).fullmatch
 FLAGS = tuple(TraceFlags(bits) for bits in range(256))
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -65,7 +65,7 @@ def extract(headers: Mapping[str, str] | None) -> SpanContext | None:
         parent, state = found.get(TRACEPARENT), found.get(TRACESTATE)
         if parent is None:
             return None
-    if state is None and (match := COMMON.fullmatch(parent)) is not None:
+    if state is None and (match := COMMON(parent)) is not None:
         trace_id, span_id, flags = match.groups()
         return SpanContext(int(trace_id, 16), int(span_id, 16), True, FLAGS[int(flags, 16)])
     carrier = {TRACEPARENT: parent} if state is None else {TRACEPARENT: parent, TRACESTATE: state}

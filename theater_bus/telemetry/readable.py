@@ -64,7 +64,7 @@ class SpanBuilder:
 
     def _call(self, record: DeferredCall) -> ReadableSpan:
         name, kind, attributes = call_shape(record.spec, record.actor, record.one_way)
-        own = SpanContext(int(record.trace, 16), record.span, False, FLAGS[record.flags], record.state)
+        own = record.span_context
         return self._span(
             name, kind, own, record.parent, (record.start_ns, record.end_ns),
             {**attributes, **ending(record.code)}, status(record.code),
@@ -161,10 +161,10 @@ class SpanBuilder:
 
 
 def _remote_parent(record: DeferredOperation) -> SpanContext | None:
-    if not record.parent_span:
+    text = record.traceparent
+    if not text:
         return None
-    flags = FLAGS[int(record.remote_flags, 16)]
-    return SpanContext(int(record.trace, 16), int(record.parent_span, 16), True, flags, record.state)
+    return SpanContext(int(text[3:35], 16), int(text[36:52], 16), True, FLAGS[int(text[53:], 16)], record.state)
 
 
 def _settled(foreign: Status | None, own: Status) -> Status:
