@@ -72,6 +72,8 @@ class Text:
         """What is wrong with `value`, or None."""
         if not isinstance(value, str):
             return f"must be a text, not {_kind(value)}"
+        if not _is_unicode(value):
+            return "holds half a surrogate pair"
         if re.fullmatch(self.pattern, value, re.DOTALL) is None:
             return f"is {_shown(value)}, not {self.form}"
         return None
@@ -120,7 +122,7 @@ class Texts:
         if not isinstance(value, (list, tuple)):
             return f"must be a list of texts, not {_kind(value)}"
         for item in value:
-            if not isinstance(item, str) or not item:
+            if not isinstance(item, str) or not item or not _is_unicode(item):
                 return f"must hold texts only, not {_shown(item)}"
         if len(set(value)) != len(value):
             return "holds the same text twice"
@@ -150,20 +152,30 @@ def _check_plain(value: object, path: str, depth: int) -> str | None:
         return f"nests deeper than {_MAX_DEPTH} levels"
     if isinstance(value, int) and not _MIN_INT <= value <= _MAX_INT:
         return f"holds {value}{where}, which needs more than 64 bits"
-    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+    if isinstance(value, str):
+        return None if _is_unicode(value) else f"holds half a surrogate pair{where}"
+    if value is None or isinstance(value, (bool, int, float, bytes)):
         return None
     if isinstance(value, (list, tuple)):
         found = (_check_plain(item, f"{path}[{at}]", depth + 1) for at, item in enumerate(value))
         return next((problem for problem in found if problem), None)
     if isinstance(value, Mapping):
         for key, item in value.items():
-            if not isinstance(key, str):
+            if not isinstance(key, str) or not _is_unicode(key):
                 return f"has the key {key!r}{where}, which is no text"
             problem = _check_plain(item, f"{path}.{key}" if path else key, depth + 1)
             if problem:
                 return problem
         return None
     return f"holds {_kind(value)}{where}, which is no plain value. Fix: write it as a text"
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _KINDS: Final = {bool: "a bool", int: "an integer", float: "a float", str: "a text", dict: "a table", list: "a list"}

@@ -49,6 +49,7 @@ class Manifest:
     )
     initial_state: Plain = field(
         default=None,
+        hash=False,
         metadata=setting(
             PlainValue(), "the state before the first operation, converted to the declared type; the spawn's own wins"
         ),

@@ -182,11 +182,11 @@ def _extra(path: Path) -> tuple[str, ...]:
 
 def _unknown(key: str, path: Path, known: tuple[str, ...]) -> Problem:
     what = "is no setting of the manifest"
+    if key in _ELSEWHERE:
+        return Problem((*path, key), what, f"did you mean `{_ELSEWHERE[key]}`?")
     near = get_close_matches(key, known, n=1)
     if near:
         return Problem((*path, key), what, f"did you mean `{near[0]}`?")
-    if key in _ELSEWHERE:
-        return Problem((*path, key), what, f"did you mean `{_ELSEWHERE[key]}`?")
     for section, type_ in (("", Manifest), ("on_failure", FailurePolicy), *SECTIONS.items()):
         if key in _rules(type_):
             where = f"under `[{section}]`" if section else "at the top, before the first section"

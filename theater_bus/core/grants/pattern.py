@@ -1,0 +1,186 @@
+"""The languages that sets of texts are bounded in: exact texts, path prefixes, hosts, and NATS subjects.
+
+Invariants: a parsed pattern is canonical, so equal meaning is equal pattern; `within` is a partial order (a pattern is
+within itself); in the first three languages two patterns are disjoint or one is within the other, which is what keeps
+their intersections linear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from ipaddress import ip_address
+from typing import Final, Protocol, TypeAlias
+
+__all__ = ["EXACT_TEXTS", "HOST_NAMES", "LANGUAGES", "PATH_PREFIXES", "SUBJECT_PATTERNS", "Language", "Pattern"]
+
+Pattern: TypeAlias = tuple[str, ...]
+
+
+class Language(Protocol):
+    """How texts become patterns, and how patterns relate."""
+
+    name: str
+    most: int
+    """Patterns that one list may hold."""
+    nested: bool
+    """Whether two patterns always are disjoint or one within the other."""
+
+    def parse(self, text: str) -> Pattern:
+        """The canonical pattern. Raises `ValueError` saying what is wrong with the text."""
+
+    def show(self, pattern: Pattern) -> str:
+        """The pattern as a text; parsing it gives the pattern again."""
+
+    def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
+        """Whether one of `bounds` (a set, for speed) holds everything that `pattern` does."""
+
+    def meet(self, one: Pattern, other: Pattern) -> Pattern | None:
+        """What both hold, or None where that is nothing. Only called where patterns are not `nested`."""
+
+
+class _Nested:
+    """A language in which two patterns are disjoint or nested."""
+
+    most = 4096
+    nested = True
+
+    def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
+        return pattern in bounds
+
+    def meet(self, one: Pattern, other: Pattern) -> Pattern | None:
+        if self.within(one, {other}):
+            return one
+        return other if self.within(other, {one}) else None
+
+
+class ExactTexts(_Nested):
+    """Texts that stand for themselves: methods, programs, variable names."""
+
+    name = "strings"
+
+    def parse(self, text: str) -> Pattern:
+        """The text itself."""
+        return (text,)
+
+    def show(self, pattern: Pattern) -> str:
+        """The text itself."""
+        return pattern[0]
+
+
+class PathPrefixes(_Nested):
+    """Folders and files by prefix, component by component: `/tmp/a` holds `/tmp/a/b` and not `/tmp/ab`.
+
+    Paths are compared as written, without touching a disk: who opens a file resolves its links first.
+    """
+
+    name = "paths"
+
+    def parse(self, text: str) -> Pattern:
+        """The components behind `/` or, for a relative path, `.`; empty components and `.` vanish."""
+        if not text or "\0" in text:
+            raise ValueError("is empty or holds a NUL character")
+        parts = [part for part in text.split("/") if part not in ("", ".")]
+        if ".." in parts:
+            raise ValueError("holds `..`. Fix: write the path that it leads to")
+        if text.startswith("~"):
+            raise ValueError("begins with `~`, which nothing expands. Fix: write the whole path")
+        return ("/" if text.startswith("/") else ".", *parts)
+
+    def show(self, pattern: Pattern) -> str:
+        """The path with single slashes."""
+        root, *parts = pattern
+        return "/" + "/".join(parts) if root == "/" else "/".join(parts) or "."
+
+    def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
+        """Whether the path or a folder above it is among `bounds`."""
+        return any(pattern[:length] in bounds for length in range(1, len(pattern) + 1))
+
+
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+
+
+class HostNames(_Nested):
+    """Hosts: a name or an address exactly, or `*.suffix` for every name below a suffix (never the suffix itself)."""
+
+    name = "hosts"
+
+    def parse(self, text: str) -> Pattern:
+        """`(host,)` or `("*", suffix)`; names in lower case without the last dot, addresses in their short form."""
+        wildcard = text.startswith("*.")
+        name = text.lower().removeprefix("*.").removesuffix(".")
+        if not wildcard:
+            try:
+                return (str(ip_address(name.removeprefix("[").removesuffix("]"))),)
+            except ValueError:
+                pass
+        labels = name.split(".")
+        if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+            raise ValueError("is no host. Fix: write a name, an address, or `*.` and a domain, without scheme and port")
+        if labels[-1].isdigit() or labels[-1].startswith("0x"):
+            raise ValueError("ends in a number and is no address. Fix: write the address in full")
+        return ("*", name) if wildcard else (name,)
+
+    def show(self, pattern: Pattern) -> str:
+        """The host, or `*.suffix`."""
+        return ".".join(pattern)
+
+    def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
+        """Whether the host itself or a suffix above it is among `bounds`."""
+        if pattern in bounds:
+            return True
+        name = pattern[-1]
+        while "." in name:
+            name = name.partition(".")[2]
+            if ("*", name) in bounds:
+                return True
+        return False
+
+
+_TOKEN: Final = re.compile(r"[^\s\x00-\x1f\x7f.*>]+|\*")
+
+
+class SubjectPatterns:
+    """NATS subjects: `*` stands for one token, a last `>` for one or more."""
+
+    name = "subjects"
+    most = 64
+    nested = False
+
+    def parse(self, text: str) -> Pattern:
+        """The tokens."""
+        tokens = tuple(text.split("."))
+        rest = tokens[:-1] if tokens[-1] == ">" else tokens
+        if not all(_TOKEN.fullmatch(token) for token in rest):
+            raise ValueError("is no subject: tokens between dots, `*` for one token, `>` as the last one for the rest")
+        return tokens
+
+    def show(self, pattern: Pattern) -> str:
+        """The subject."""
+        return ".".join(pattern)
+
+    def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
+        """Whether one of `bounds` matches whatever `pattern` matches."""
+        return pattern in bounds or any(self.meet(pattern, bound) == pattern for bound in bounds)
+
+    def meet(self, one: Pattern, other: Pattern) -> Pattern | None:
+        """The pattern of the subjects that both match; two NATS patterns never need more than one."""
+        found: list[str] = []
+        for at, (mine, yours) in enumerate(zip(one, other, strict=False)):
+            if mine == ">":
+                return (*found, *other[at:])
+            if yours == ">":
+                return (*found, *one[at:])
+            if mine != yours and "*" not in (mine, yours):
+                return None
+            found.append(yours if mine == "*" else mine)
+        return tuple(found) if len(one) == len(other) else None
+
+
+EXACT_TEXTS: Final = ExactTexts()
+PATH_PREFIXES: Final = PathPrefixes()
+HOST_NAMES: Final = HostNames()
+SUBJECT_PATTERNS: Final = SubjectPatterns()
+LANGUAGES: Final[dict[str, Language]] = {
+    language.name: language for language in (EXACT_TEXTS, PATH_PREFIXES, HOST_NAMES, SUBJECT_PATTERNS)
+}
