@@ -18,7 +18,7 @@ from theater_bus.telemetry.definition import (
     SpanEvent,
 )
 
-__all__ = ["DURATION_BUCKETS", "OK", "OTHER", "REGISTRY", "error_type", "is_fault"]
+__all__ = ["DURATION_BUCKETS", "OK", "OTHER", "REGISTRY", "error_type", "fault_codes", "is_fault"]
 
 OK = "ok"
 """What stands for the error code where there was no error."""
@@ -45,6 +45,11 @@ def is_fault(code: str) -> bool:
     """
     found = by_code(code)
     return found is None or found.number >= 500 or code == "operation-timeout"
+
+
+def fault_codes() -> tuple[str, ...]:
+    """Return every code that is the host's fault."""
+    return tuple(code for code in _codes() if is_fault(code))
 
 
 def error_type(code: str) -> str:
