@@ -17,6 +17,7 @@ from wasmtime import (
     Module,
     Store,
     Table,
+    TableType,
     Trap,
     Val,
     ValType,
@@ -86,6 +87,7 @@ def load(wasm: bytes, memory_pages: int | None = None) -> tuple[Store, Instance]
             number = Global(store, GlobalType(ValType.i32(), False), Val.i32(2))
             linker.define(store, wanted.module, wanted.name or "", number)
         else:
+            assert isinstance(wanted.type, TableType)
             linker.define(store, wanted.module, wanted.name or "", Table(store, wanted.type, None))
     return store, linker.instantiate(store, module)
 

@@ -11,7 +11,10 @@ from theater_bus.core.values.types import Interface
 from theater_bus.errors import PactSyntaxError
 
 RUNTIME = parse(
-    '@package: string = "theater:simple" interface runtime { exports { log: func(msg: string) self: func() -> string } }'
+    """
+    @package: string = "theater:simple"
+    interface runtime { exports { log: func(msg: string) self: func() -> string } }
+    """
 ).interfaces[0]
 PROVIDED = {RUNTIME.name: RUNTIME}
 
@@ -35,6 +38,7 @@ def test_imports_take_their_signatures_from_whoever_provides_them() -> None:
 def test_imports_that_are_spelled_out_need_no_provider() -> None:
     (found,) = linked("my:own/thing { f: func(a: u8) -> u8 }")
     assert (found.name, found.functions[0].name) == ("my:own/thing", "f")
+    assert linked("theater:simple/runtime { }") == (Interface(RUNTIME.name, ()),)
 
 
 def test_imports_that_cannot_be_completed_are_refused_with_their_line() -> None:

@@ -83,7 +83,8 @@ def test_different_types_of_one_name_and_reserved_names_are_told_apart() -> None
     a, b = Record("r", (Field("x", Scalar.U8),)), Record("r", (Field("y", Scalar.U8),))
     c = Record("string", ())
     d = Variant("", (Case("c", a),))
-    function = Function("f", tuple(Param(f"p{n}", type) for n, type in enumerate((a, b, c, d, a))), None)
+    types: tuple[Type, ...] = (a, b, c, d, a)
+    function = Function("f", tuple(Param(f"p{n}", type) for n, type in enumerate(types)), None)
     interface = Interface("x", (function,))
     text = format_interface(interface)
     assert "f: func(p0: r, p1: r-2, p2: string-2, p3: variant, p4: r)" in text

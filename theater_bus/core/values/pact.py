@@ -202,7 +202,7 @@ class _Builder:
 
     def imported(self, declared: ImportDecl, scope: Scope) -> Import:
         interface = None
-        if declared.functions:
+        if declared.functions is not None:
             interface, _ = self.exports(declared.interface, list(declared.functions), scope)
         return Import(declared.interface, declared.names, interface, self.source.line(declared.at))
 

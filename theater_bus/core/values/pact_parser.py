@@ -176,13 +176,13 @@ class _Parser(Cursor):
         if self.accept(":"):
             # `parameter: interface` constrains a type parameter; a host has nothing to provide for it.
             self.name("the interface that constrains the type parameter")
-            return ImportDecl("", (), (), at)
+            return ImportDecl("", (), None, at)
         if self.accept("."):
-            return ImportDecl(interface, (self.name("the name of a function").text,), (), at)
+            return ImportDecl(interface, (self.name("the name of a function").text,), None, at)
         if self.sees("{"):
             functions = self.block(f"the imports from `{interface}`", lambda: self.function(interface))
             return ImportDecl(interface, (), functions, at)
-        return ImportDecl(interface, (), (), at)
+        return ImportDecl(interface, (), None, at)
 
     def exports(self, into: InterfaceDecl) -> None:
         self.advance()

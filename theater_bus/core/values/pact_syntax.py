@@ -67,11 +67,11 @@ class FunctionDecl:
 
 @dataclass(frozen=True, slots=True)
 class ImportDecl:
-    """An interface that is needed: all of it, some functions by name, or with the functions spelled out."""
+    """An interface that is needed: all of it, some functions by `names`, or with its `functions` spelled out."""
 
     interface: str
     names: tuple[str, ...]
-    functions: tuple[FunctionDecl, ...]
+    functions: tuple[FunctionDecl, ...] | None
     at: int
 
 
