@@ -25,7 +25,7 @@ MAX_WATCH_MS = 3_600_000
 
 _AS_OF = Answer("as_of", "{sequence, head}", "the acknowledged event that this describes: number, hash (bin 32)")
 _PHASE = Answer(
-    "phase", "str", "the phase after the verb: starting, running, paused, restarting, updating, stopping, stopped"
+    "phase", "str", "the phase it is in now: starting, running, paused, restarting, updating, stopping, stopped"
 )
 _ACCEPTED = Answer("accepted", "bool", "true: it is being done, or with `wait` it is done")
 _WAIT = Field("wait", Kind.BOOL, "answer once, when it is done, instead of at once", default=False)
