@@ -2,7 +2,7 @@
 
 Invariants: type names, parameter names, comments and the order of fields, cases and functions never change a hash;
 field, case and function names, interface names and the order of parameters always do. Aliases are gone before hashing;
-`map` is a list of pairs and `set` a list. Results are cached: after the first time a hash costs one look-up.
+`map` is a list of pairs and `set` a list. Results are cached by content.
 Equal hashes do not promise equal case order of variants, which is their tag: `contract.first_difference` sees that.
 Source: the Pack ABI, "Hash algorithm" (SHA-256 over a tag byte, u32 little-endian counts, names and child hashes).
 """

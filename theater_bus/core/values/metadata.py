@@ -11,6 +11,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
 
 from theater_bus.core.values.cgrf import decode
 from theater_bus.core.values.hashing import interface_hash
@@ -49,8 +51,12 @@ class PackageMetadata:
         return next((one for one in self.exports if one.name == interface), None)
 
 
+@lru_cache(maxsize=64)
 def parse_metadata(blob: bytes) -> PackageMetadata:
-    """Read a metadata blob. Raises `SpawnRefused` that says what is wrong with it, and where."""
+    """Read a metadata blob. Raises `SpawnRefused` that says what is wrong with it, and where.
+
+    Results are cached: many actors of one package are spawned from one blob.
+    """
     try:
         value = decode(blob, METADATA_LIMITS)
     except SerializationError as error:
@@ -67,7 +73,7 @@ def _package(root: Reader) -> PackageMetadata:
         if name not in fields:
             root.refuse(f"there is no field `{name}`")
     imports, exports = _interfaces(fields["imports"]), _interfaces(fields["exports"])
-    computed = [{one.name: interface_hash(one) for one in side} for side in (imports, exports)]
+    computed = [MappingProxyType({one.name: interface_hash(one) for one in side}) for side in (imports, exports)]
     problems: list[str] = []
     declared = False
     for side, name, hashes in zip(("import", "export"), ("importhashes", "exporthashes"), computed, strict=True):

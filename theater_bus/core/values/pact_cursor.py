@@ -42,20 +42,20 @@ class Cursor:
         """Whether the next tokens are these names and symbols; `NAME` stands for any name."""
         ahead = self.tokens[self.position : self.position + len(texts)]
         return len(ahead) == len(texts) and all(
-            token.kind == "name" if text == "NAME" else token.kind in ("name", "symbol") and token.text == text
+            token.kind == "name" if text == "NAME" else token.text == text
             for token, text in zip(ahead, texts, strict=True)
         )
 
     def accept(self, text: str) -> bool:
         """Consume the next token if it is this one."""
-        if self.sees(text):
-            self.position += 1
-            return True
-        return False
+        if self.tokens[self.position].text != text:  # strings keep their quotes, so no other kind looks like it
+            return False
+        self.position += 1
+        return True
 
     def expect(self, text: str, where: str) -> Token:
         """Consume this token, or refuse; `where` completes the sentence."""
-        if not self.sees(text):
+        if self.tokens[self.position].text != text:
             raise self.expected(f"`{text}` {where}")
         return self.advance()
 
@@ -96,7 +96,7 @@ class Cursor:
         arguments: list[TypeExpression] = []
         while not self.accept(">"):
             arguments.append(self.type(depth + 1))
-            if not self.sees(">"):
+            if self.token.text != ">":
                 self.expect(",", f"or `>` in the arguments of `{name.text}`")
         if not arguments and name.text != "tuple":
             raise self.source.error(name.at, f"`{name.text}<>` names no type argument")
@@ -111,7 +111,7 @@ class Cursor:
                 if name.text in names:
                     raise self.source.error(name.at, f"type parameter `{name.text}` is declared twice")
                 names.append(name.text)
-                if not self.sees(">"):
+                if self.token.text != ">":
                     self.expect(",", "or `>` after a type parameter")
         return tuple(names)
 
@@ -143,7 +143,7 @@ class Cursor:
         items: list[LiteralValue] = []
         while not self.accept("]"):
             items.append(self.literal(depth + 1))
-            if not self.sees("]"):
+            if self.token.text != "]":
                 self.expect(",", "or `]` in the list")
         return items
 

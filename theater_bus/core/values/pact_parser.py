@@ -50,7 +50,7 @@ class _Parser(Cursor):
         found = [root]
         self.separator()
         while self.token.kind != "end":
-            if self.sees("interface"):
+            if self.token.text == "interface":
                 found.append(self.interface())
             else:
                 self.item(root, "or `interface`)")
@@ -61,7 +61,7 @@ class _Parser(Cursor):
     def interface(self) -> InterfaceDecl:
         keyword = self.advance()
         name = self.name("the name of the interface")
-        if self.sees("="):
+        if self.token.text == "=":
             raise self.source.error(
                 self.token.at, "interface transforms are not supported. Fix: write the interface out"
             )
@@ -70,10 +70,10 @@ class _Parser(Cursor):
         return declared
 
     def item(self, into: InterfaceDecl, otherwise: str) -> None:
-        if self.sees("@"):
+        if self.token.text == "@":
             self.annotation(into)
             return
-        if self.sees("interface"):
+        if self.token.text == "interface":
             raise self.source.error(
                 self.token.at, "an interface inside an interface is not supported. Fix: put it beside the other"
             )
@@ -148,7 +148,7 @@ class _Parser(Cursor):
     def use(self, into: InterfaceDecl) -> None:
         self.advance()
         interface = self.name("the name of the interface to use")
-        if self.sees("("):
+        if self.token.text == "(":
             raise self.source.error(self.token.at, "interface transforms are not supported. Fix: use the types by name")
         names: tuple[tuple[str, int], ...] = ()
         if self.accept("."):
@@ -179,7 +179,7 @@ class _Parser(Cursor):
             return ImportDecl("", (), None, at)
         if self.accept("."):
             return ImportDecl(interface, (self.name("the name of a function").text,), None, at)
-        if self.sees("{"):
+        if self.token.text == "{":
             functions = self.block(f"the imports from `{interface}`", lambda: self.function(interface))
             return ImportDecl(interface, (), functions, at)
         return ImportDecl(interface, (), None, at)
@@ -192,7 +192,7 @@ class _Parser(Cursor):
     def exported(self, into: InterfaceDecl) -> tuple[FunctionDecl, ...]:
         start = self.token
         path = self.path()
-        if self.sees("{"):
+        if self.token.text == "{":
             return self.block(f"the exports of `{path}`", lambda: self.function(path))
         if self.accept("."):
             return (self.function(path, start.doc),)
@@ -214,7 +214,7 @@ class _Parser(Cursor):
         parameters: list[Member] = []
         while not self.accept(")"):
             parameters.append(self.field())
-            if not self.sees(")"):
+            if self.token.text != ")":
                 self.expect(",", f"or `)` in the parameters of `{name.text}`")
         result = self.type(0) if self.accept("->") else None
         return FunctionDecl(path, name.text, tuple(parameters), result, name.at, doc or name.doc)
