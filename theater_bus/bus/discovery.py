@@ -143,7 +143,7 @@ def _described(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _counted(entry: EndpointStats) -> dict[str, Any]:
-    counted: dict[str, Any] = {
+    return {
         "name": entry.endpoint.name,
         "subject": entry.endpoint.subject,
         "queue_group": entry.endpoint.queue_group,
@@ -152,5 +152,6 @@ def _counted(entry: EndpointStats) -> dict[str, Any]:
         "last_error": entry.last_error,
         "processing_time": entry.processing_time_ns,
         "average_processing_time": entry.processing_time_ns // entry.requests if entry.requests else 0,
+        # ADR-32 makes it optional, nats-py's reader does not.
+        "data": None if entry.data is None else dict(entry.data),
     }
-    return counted if entry.data is None else {**counted, "data": dict(entry.data)}
