@@ -11,6 +11,7 @@ from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
 from theater_bus.telemetry.attributes import (
@@ -35,6 +36,7 @@ from theater_bus.telemetry.provider import Pipeline
 __all__ = ["SpanBuilder"]
 
 _ROOMY = 32
+OwnEvent = tuple[str, Mapping[str, Any], int]
 
 
 class SpanBuilder:
@@ -122,25 +124,22 @@ class SpanBuilder:
         attributes: Mapping[str, Any],
         outcome: Status = UNSET,
         *,
-        events: Sequence[tuple[str, Mapping[str, Any], int]] = (),
+        events: Sequence[OwnEvent] = (),
         links: Sequence[Link] = (),
         live: LiveSpan | None = None,
         late: Mapping[str, Any] | None = None,
     ) -> ReadableSpan:
         if live is not None:
             name = live.name or name
-            attributes = {**attributes, **live.attributes}
-            events = [*events, *live.events]  # type: ignore[list-item]
-            links = [*links, *live.links]
             outcome = _settled(live.status, outcome)
         return ReadableSpan(
             name=name,
             context=context,
             parent=parent,
             resource=self._tracer.resource,
-            attributes=self._bounded({**attributes, **(late or {})}, live is not None),
-            events=tuple(Event(name, self._event_attributes(labels), time) for name, labels, time in events),
-            links=links,
+            attributes=self._attributes(attributes, live, late or {}),
+            events=self._events(events, live),
+            links=self._links(links, live),
             kind=kind,
             instrumentation_info=self._tracer.instrumentation_info,
             status=outcome,
@@ -149,15 +148,41 @@ class SpanBuilder:
             instrumentation_scope=self._scope,
         )
 
-    def _bounded(self, attributes: dict[str, Any], foreign: bool) -> Mapping[str, Any]:
-        if self._unbounded and not foreign:
-            return attributes
+    def _attributes(
+        self, first: Mapping[str, Any], live: LiveSpan | None, late: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        if self._unbounded and live is None:
+            return {**first, **late}
+        # In the order in which the SDK would have got them: a full set drops its oldest.
         limits = self._limits
-        return BoundedAttributes(limits.max_span_attributes, attributes, True, limits.max_span_attribute_length)
+        made = BoundedAttributes(limits.max_span_attributes, first, False, limits.max_span_attribute_length)
+        for more in (live.attributes if live is not None else {}, late):
+            for key, value in more.items():
+                made[key] = value
+        return made
 
-    def _event_attributes(self, attributes: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    def _events(self, own: Sequence[OwnEvent], live: LiveSpan | None) -> Sequence[Event]:
         limits = self._limits
-        return BoundedAttributes(limits.max_event_attributes, attributes, True, limits.max_attribute_length)
+        given: list[tuple[str, Any, int]] = [*own, *(live.events if live is not None else ())]
+        events = [
+            Event(name, BoundedAttributes(limits.max_event_attributes, labels, True, limits.max_attribute_length), time)
+            for name, labels, time in given
+        ]
+        return events if self._unbounded else BoundedList.from_seq(limits.max_events, events)
+
+    def _links(self, own: Sequence[Link], live: LiveSpan | None) -> Sequence[Link]:
+        limits = self._limits
+        links = [*own, *(live.links if live is not None else ())]
+        if not links:
+            return ()
+        bounded = [
+            Link(
+                link.context,
+                BoundedAttributes(limits.max_link_attributes, link.attributes, True, limits.max_attribute_length),
+            )
+            for link in links
+        ]
+        return bounded if self._unbounded and live is None else BoundedList.from_seq(limits.max_links, bounded)
 
 
 def _remote_parent(record: DeferredOperation) -> SpanContext | None:
