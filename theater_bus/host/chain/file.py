@@ -23,6 +23,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
@@ -224,6 +225,8 @@ class FileStore:
             if not runner.cancelled():
                 runner.result()
             await self._off(self._writer, self._journal.sync)
+            with suppress(OSError):  # a full disk: everything acknowledged is synced, only the seal is missing
+                await self._off(self._writer, self._journal.seal)
         finally:
             await self._off(self._writer, self._journal.close)
             self._writer.shutdown()

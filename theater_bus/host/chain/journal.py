@@ -70,6 +70,7 @@ class Journal:
         self._end = 0
         self._unsynced = False
         self._spoilt = False
+        self._sealed = True
 
     @classmethod
     def open(cls, directory: Path, *, policy: FsyncPolicy = "always", rotate_bytes: int = 64 << 20) -> Journal:
@@ -128,6 +129,7 @@ class Journal:
             self._cut_back(group)
             raise
         self._end = at
+        self._sealed = False
         self._unsynced = self._policy != "always"
         return places
 
@@ -145,6 +147,13 @@ class Journal:
                 self._spoilt = True
                 raise
             self._unsynced = False
+
+    def seal(self) -> None:
+        """Protect the last group: behind this empty record, damage to it can no longer be taken for a torn end."""
+        if not self._sealed:
+            self.write([Entry(b"", NOWHERE, 0)])
+            self.sync()
+            self._sealed = True
 
     def close(self) -> None:
         """Close the files and release the lock."""

@@ -74,13 +74,6 @@ class MemoryStore:
         ring = self._ring(actor)
         ring.max_events, ring.max_bytes = max_events, max_bytes
 
-    def forget(self, actor: str) -> None:
-        """Drop the log of `actor`: its id is free again. Nothing happens when there is none."""
-        ring = self._rings.pop(actor, None)
-        if ring is not None:
-            for segment in ring.segments:
-                self._release(segment)
-
     def append(self, actor: str, segments: Sequence[Segment], on_done: Done) -> None:
         """Append segments that go on where the log ends; `on_done(None)` is called before this returns.
 
@@ -147,12 +140,6 @@ class MemoryStore:
     def tails(self) -> Sequence[Tail]:
         """Where every log ends."""
         return [ring.tail for ring in self._rings.values()]
-
-    def forget(self, actor: str) -> None:
-        """Drop an actor's log: its id is free again."""
-        ring = self._rings.pop(actor, None)
-        for segment in ring.segments if ring is not None else ():
-            self._release(segment)
 
     async def close(self) -> None:
         """Drop everything."""
