@@ -53,7 +53,7 @@ class Whole:
         if isinstance(value, bool) or not isinstance(value, int):
             return f"must be an integer, not {_kind(value)}"
         if not self.minimum <= value <= self.maximum:
-            return f"is {value:,}, outside {self.describe()}"
+            return f"is {_shown(value)}, outside {self.describe()}"
         return None
 
     def describe(self) -> str:
@@ -151,7 +151,7 @@ def _check_plain(value: object, path: str, depth: int) -> str | None:
     if depth > _MAX_DEPTH:
         return f"nests deeper than {_MAX_DEPTH} levels"
     if isinstance(value, int) and not _MIN_INT <= value <= _MAX_INT:
-        return f"holds {value}{where}, which needs more than 64 bits"
+        return f"holds an integer{where} that needs more than 64 bits"
     if isinstance(value, str):
         return None if _is_unicode(value) else f"holds half a surrogate pair{where}"
     if value is None or isinstance(value, (bool, int, float, bytes)):
@@ -186,5 +186,8 @@ def _kind(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = f"{value:,}" if type(value) is int else repr(value)
+    except ValueError:  # an integer of more digits than CPython converts
+        return f"{_kind(value)} of thousands of digits"
     return text if len(text) <= 60 else text[:57] + "..."

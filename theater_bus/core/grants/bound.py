@@ -62,7 +62,7 @@ class Number:
             if maximum.is_integer() and abs(maximum) < 1 << 63:
                 object.__setattr__(self, "maximum", int(maximum))
         elif not -(1 << 63) <= maximum < 1 << 64:
-            raise ValueError(f'is {maximum}, which needs more than 64 bits. Fix: write "unlimited"')
+            raise ValueError('needs more than 64 bits. Fix: write "unlimited" where no bound is meant')
 
     def allows(self, value: Plain) -> bool:
         """Whether `value` is a number up to the maximum."""
