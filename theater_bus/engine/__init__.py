@@ -1,6 +1,6 @@
 """Guests on wasmtime fibers, polled by the event loop: load a module, make instances, call them.
 
-Bytes in, bytes out: this package knows neither plain values nor actors nor NATS. Nothing outside of it imports wasmtime.
+Bytes in, bytes out: this package knows neither plain values nor actors nor NATS, and it alone imports wasmtime.
 """
 
 from theater_bus.engine.engine import Engine

@@ -14,77 +14,80 @@ import asyncio
 from asyncio import _enter_task, _leave_task
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["Carriers", "Running"]
 
+_NOTHING: Final = object()
 
-class _Driver:
-    """Drives a started coroutine from inside its carrier, each step in the coroutine's own context."""
 
-    __slots__ = ("_context", "_coroutine", "_first", "_throw")
+class _Carrier(Coroutine[Any, Any, bytes]):
+    """What a carrier task runs: first it waits for a coroutine, then it is that coroutine.
 
-    def __init__(self, coroutine: Coroutine[Any, Any, bytes], first: Any, context: Context) -> None:
+    Written as an object, not as an `async def`, because it must hand on a cancellation that arrives before the task's
+    own first step.
+    """
+
+    __slots__ = ("_context", "_coroutine", "_first", "_gate", "_waiting", "task")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._gate: asyncio.Future[bytes] = loop.create_future()
+        self._waiting = self._gate.__await__()
+        self._coroutine: Coroutine[Any, Any, bytes] | None = None
+        self._context: Context | None = None
+        self._first: object = _NOTHING
+        self.task: asyncio.Task[bytes] = loop.create_task(self, name="theater-bus host call")
+
+    def carry(self, coroutine: Coroutine[Any, Any, bytes], first: object, context: Context) -> None:
+        """Go on with a coroutine whose first step yielded `first`."""
         self._coroutine, self._first, self._context = coroutine, first, context
-        self._throw: BaseException | None = None
+        self.release()
 
-    def interrupt(self, error: BaseException) -> None:
-        self._throw = error
+    def release(self) -> None:
+        """Let the task go on; without a coroutine it ends."""
+        if not self._gate.done():
+            self._gate.set_result(b"")
+
+    def send(self, value: Any) -> Any:
+        """A step of the task."""
+        if self._coroutine is None or self._context is None:
+            return next(self._waiting)
+        if self._first is not _NOTHING:
+            first, self._first = self._first, _NOTHING
+            return first
+        return self._context.run(self._coroutine.send, value)
+
+    def throw(self, error: Any, *_rest: Any) -> Any:
+        """A step of the task that begins with an exception."""
+        if self._coroutine is None or self._context is None:
+            raise error
+        self._first = _NOTHING
+        return self._context.run(self._coroutine.throw, error)
+
+    def close(self) -> None:
+        """The task was abandoned together with its loop."""
+        if self._coroutine is not None:
+            self._coroutine.close()
 
     def __await__(self) -> Generator[Any, Any, bytes]:
-        run, coroutine, yielded, error = self._context.run, self._coroutine, self._first, self._throw
-        try:
-            if error is not None:
-                yielded = run(coroutine.throw, error)
-            while True:
-                try:
-                    value = yield yielded
-                except GeneratorExit:
-                    run(coroutine.close)
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - whatever the task throws belongs to the coroutine
-                    yielded = run(coroutine.throw, thrown)
-                else:
-                    yielded = run(coroutine.send, value)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+        return self._gate.__await__()
 
 
 class Running:
-    """A coroutine that suspended. `done(self)` is called once, on the loop, when it has ended."""
+    """A coroutine that suspended and is driven by its task."""
 
-    __slots__ = ("task",)
+    __slots__ = ("_task",)
 
     def __init__(self, task: asyncio.Task[bytes]) -> None:
-        self.task = task
+        self._task = task
 
     def cancel(self) -> None:
         """Cancel it as a task is cancelled."""
-        self.task.cancel()
-
-
-class _Carrier:
-    __slots__ = ("driver", "gate", "task")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.gate: asyncio.Future[None] = loop.create_future()
-        self.driver: _Driver | None = None
-        self.task: asyncio.Task[bytes] = loop.create_task(self._carry(), name="theater-bus host call")
-
-    async def _carry(self) -> bytes:
-        try:
-            await self.gate
-        except asyncio.CancelledError as error:
-            if self.driver is None:
-                raise
-            self.driver.interrupt(error)
-        if self.driver is None:
-            return b""
-        return await self.driver
+        self._task.cancel()
 
 
 class Carriers:
-    """Spare tasks of one loop for eager first steps. `close` ends the spare ones."""
+    """Spare tasks of one loop for eager first steps. `close` ends the spare one."""
 
     __slots__ = ("_loop", "_spare")
 
@@ -97,8 +100,8 @@ class Carriers:
     ) -> bytes | Running:
         """Make the first step of `coroutine` in `context`.
 
-        Returns its result, or raises what it raised, if that was all. Else returns what runs on; `done` is called
-        with its task at the end.
+        Returns its result, or raises what it raised, if that was all. Otherwise returns what runs on, and `done` is
+        called with its task at the end.
         """
         carrier, self._spare = self._spare or _Carrier(self._loop), None
         task = carrier.task
@@ -107,7 +110,7 @@ class Carriers:
             _leave_task(self._loop, current)
         _enter_task(self._loop, task)
         try:
-            yielded = context.run(coroutine.send, None)
+            first = context.run(coroutine.send, None)
         except StopIteration as end:
             self._keep(carrier)
             return end.value  # type: ignore[no-any-return]
@@ -118,22 +121,19 @@ class Carriers:
             _leave_task(self._loop, task)
             if current is not None:
                 _enter_task(self._loop, current)
-        carrier.driver = _Driver(coroutine, yielded, context)
-        if not carrier.gate.done():
-            carrier.gate.set_result(None)
-        task.add_done_callback(done, context=context)
+        carrier.carry(coroutine, first, context)
+        task.add_done_callback(done)
         return Running(task)
 
     def close(self) -> None:
         """End the spare carrier."""
         if self._spare is not None:
-            spare, self._spare = self._spare, None
-            if not spare.gate.done():
-                spare.gate.set_result(None)
+            self._spare.release()
+            self._spare = None
 
     def _keep(self, carrier: _Carrier) -> None:
-        """Keep the carrier unless the coroutine cancelled it or one is kept already (steps may nest)."""
-        if self._spare is None and not carrier.task.cancelling() and not carrier.task.done():
+        """Keep the carrier for the next, unless the coroutine cancelled it or one is kept already (steps may nest)."""
+        if self._spare is None and not carrier.task.cancelling():
             self._spare = carrier
-        elif not carrier.gate.done():
-            carrier.gate.set_result(None)
+        else:
+            carrier.release()

@@ -7,7 +7,8 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
+from weakref import WeakSet
 
 from theater_bus.core.instrumentation import SILENT, Instrumentation
 from theater_bus.engine import ffi
@@ -16,7 +17,7 @@ from theater_bus.engine.configuration import FLAGS
 from theater_bus.engine.hostcall import Callbacks
 from theater_bus.engine.instance import HostFunction, HostImport, Instance
 from theater_bus.engine.loader import Loader, check_format
-from theater_bus.engine.module import Module
+from theater_bus.engine.module import Compiled, Module
 from theater_bus.engine.outcome import CallResult
 from theater_bus.engine.runtime import Runtime
 from theater_bus.engine.settings import Budget, EngineSettings, Limits
@@ -24,9 +25,10 @@ from theater_bus.errors import IllegalTransition, Overloaded, SpawnRefused
 
 __all__ = ["Engine"]
 
-_SMALL = 1 << 20
-_TABLES = 16
-_METADATA_BUDGET = Budget(cpu_ms=500)
+_SMALL: Final = 1 << 20
+_TABLES: Final = 16
+_METADATA_BUDGET: Final = Budget(cpu_ms=500)
+_METADATA_LIMITS: Final = Limits(memory_bytes=1 << 30, table_elements=10_000_000)
 
 
 class Engine:
@@ -49,7 +51,7 @@ class Engine:
         self._modules: OrderedDict[str, Module] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Module]] = {}
         self._linkers: dict[tuple[tuple[str, str], ...], int] = {}
-        self._pointers: list[Module] = []
+        self._compiled: WeakSet[Compiled] = WeakSet()
         self._closed = False
         self.max_instances = self.settings.max_instances or instance_cap()
 
@@ -97,7 +99,7 @@ class Engine:
     async def _load(self, wasm: bytes, sha256: str) -> Module:
         runtime = self._bind()
         module = await runtime.loop.run_in_executor(self._compilers, self._loader.load, wasm, sha256)
-        self._pointers.append(module)
+        self._compiled.add(module.compiled)
         await self._read_metadata(module)
         return module
 
@@ -114,7 +116,7 @@ class Engine:
         if "__pack_types" not in module.exports:
             return
         imports = [HostImport(interface, function, _refuse) for interface, function in module.imports]
-        instance = self.instantiate_now(module, imports, Limits())
+        instance = self.instantiate_now(module, imports, _METADATA_LIMITS)
         ended: asyncio.Future[CallResult] = self._bind().loop.create_future()
         try:
             result = instance.call_metadata(_METADATA_BUDGET, ended.set_result)
@@ -148,7 +150,7 @@ class Engine:
                 bound="max_instances",
                 limit=self.max_instances,
             )
-        pre = module.instance_pre or self._prepare(module)
+        pre = module.compiled.instance_pre or self._prepare(module)
         place = self._place(runtime, module, pre, limits)
         instance = Instance(runtime, module, limits, calls, place)
         runtime.instances[place[1]] = instance
@@ -188,8 +190,8 @@ class Engine:
             assert self._callbacks is not None
             for which, (interface, function) in enumerate(key):
                 ffi.linker_define(linker, interface, function, self._callbacks.on_call, which)
-        module.instance_pre = ffi.instance_pre(linker, module.pointer)
-        return module.instance_pre
+        module.compiled.instance_pre = ffi.instance_pre(linker, module.compiled.pointer)
+        return module.compiled.instance_pre
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -206,10 +208,8 @@ class Engine:
         runtime = self._runtime
         if runtime is not None:
             await runtime.close()
-        for module in self._pointers:
-            if module.instance_pre:
-                ffi.delete_instance_pre(module.instance_pre)
-            ffi.delete_module(module.pointer)
+        for compiled in list(self._compiled):
+            compiled.free()
         for linker in self._linkers.values():
             ffi.delete_linker(linker)
         ffi.delete_engine(self._engine)
@@ -230,7 +230,9 @@ def _resolve(module: Module, imports: Sequence[HostImport]) -> tuple[HostFunctio
     if not module.imports:
         return ()
     offered = {(entry.interface, entry.function): entry.call for entry in imports}
-    missing = [f"{interface}.{function}" for interface, function in module.imports if (interface, function) not in offered]
+    missing = [
+        f"{interface}.{function}" for interface, function in module.imports if (interface, function) not in offered
+    ]
     if missing:
         raise SpawnRefused(
             f"the module imports {', '.join(missing)}, which no capability of this actor provides. Fix: declare the "

@@ -24,6 +24,7 @@ from typing import Any, Final, cast
 
 import wasmtime
 from wasmtime import _bindings as bindings
+from wasmtime._ffi import dll as library
 
 from theater_bus.errors import ConfigurationError
 
@@ -116,13 +117,13 @@ def check_runtime() -> None:
         seen = ctypes.sizeof(getattr(bindings, name))
         if seen != size:
             raise ConfigurationError("wasmtime", f"{name} has {seen} bytes, {size} are expected", fix)
-    missing = [name for name in _SYMBOLS if not hasattr(bindings.dll, name)]
+    missing = [name for name in _SYMBOLS if not hasattr(library, name)]
     if missing:
         raise ConfigurationError("wasmtime", f"the library lacks {', '.join(missing)}", fix)
 
 
 def _address(symbol: str) -> int:
-    return cast("int", ctypes.cast(getattr(bindings.dll, symbol), c_void_p).value)
+    return cast("int", ctypes.cast(getattr(library, symbol), c_void_p).value)
 
 
 def _short(symbol: str, result: Any, *arguments: Any) -> Callable[..., Any]:
@@ -226,7 +227,7 @@ class Frame:
 
 
 def make_engine(flags: Sequence[tuple[str, int]]) -> int:
-    """An engine with fixed `wasmtime_config_<flag>_set` values. Wrong combinations abort the process: pass constants."""
+    """An engine with these `wasmtime_config_<flag>_set` values. Wrong ones abort the process: pass constants."""
     config = _config_new()
     for name, value in flags:
         kind = bindings.__dict__[f"_wasmtime_config_{name}_set"].argtypes[1]

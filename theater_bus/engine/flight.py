@@ -10,19 +10,19 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from enum import Enum
 from time import thread_time_ns
 from typing import TYPE_CHECKING, Final
 
 from theater_bus.engine import ffi
+from theater_bus.engine.eager import Running
 from theater_bus.engine.hostcall import Ask
 from theater_bus.engine.outcome import CallResult, GuestFailure, failure_of_trap, near_memory_limit
 
 if TYPE_CHECKING:
-    from theater_bus.engine.eager import Running
-    from theater_bus.engine.instance import Instance
+    from theater_bus.engine.instance import HostFunction, Instance
     from theater_bus.engine.settings import Budget
 
 __all__ = ["Flight", "Place"]
@@ -41,8 +41,28 @@ class Place(Enum):
 class Flight:
     """One call in progress. Made, advanced and ended on the loop's thread; polled there or in the pool."""
 
-    __slots__ = ("budget_ns", "context", "cpu_ns", "data", "done", "entry", "failure", "frame", "future", "inline")
-    __slots__ += ("instance", "own_ns", "place", "polled", "promoted", "result", "running", "running_function", "slices", "timer")
+    __slots__ = (
+        "budget_ns",
+        "context",
+        "cpu_ns",
+        "data",
+        "done",
+        "entry",
+        "failure",
+        "frame",
+        "future",
+        "inline",
+        "instance",
+        "own_ns",
+        "place",
+        "polled",
+        "promoted",
+        "result",
+        "running",
+        "running_function",
+        "slices",
+        "timer",
+    )
 
     def __init__(
         self,
@@ -76,7 +96,7 @@ class Flight:
 
     def adopt_inline(self, frame: ffi.Frame, future: int, spent_ns: int, finished: bool) -> CallResult | None:
         """Take over a future after its first poll, from inside `call`. Returns the result if that ends the call."""
-        self.frame, self.future = frame, future
+        self.frame, self.future, self.running_function = frame, future, True
         self.cpu_ns = self.own_ns = spent_ns
         self.slices = 1
         self.inline = True
@@ -145,6 +165,9 @@ class Flight:
                     return
             elif not self._settle():
                 return
+            elif self.promoted:
+                self._promote()
+                return
             elif turn.expired():
                 self.wait_for_turn(self.resume)
                 return
@@ -183,31 +206,35 @@ class Flight:
         if data is None:
             ask.answer = GuestFailure("out-of-bounds", "a host call's argument lies outside the guest's memory")
             return True
-        turn = instance.runtime.turn
+        runtime = instance.runtime
+        allowance = runtime.turn.enter()
+        try:
+            answer = self._ask(instance.calls[ask.which], data)
+        except BaseException as error:  # noqa: BLE001 - becomes the call's failure
+            ask.answer = _failed(error)
+            _surface(runtime.loop, error)
+            return True
+        finally:
+            runtime.turn.leave(allowance)
+        if not isinstance(answer, Running):
+            ask.answer = _checked(answer)
+            return True
+        self.running = answer
+        self.place = Place.HOST_CALL
+        runtime.instrumentation.count("theater.guests.suspended", 1)
+        if self.failure is not None:
+            self._cancel_host_call()
+        return False
+
+    def _ask(self, function: HostFunction, data: bytes) -> object:
+        """Call the host function in the call's own context; a coroutine makes its first step here."""
         context = self.context
         if context is None:
             context = self.context = copy_context()
-        allowance = turn.until
-        turn.until = 0
-        turn.nested += 1
-        try:
-            answer = context.run(instance.calls[ask.which], data)
-            if answer.__class__ is not bytes:
-                answer = instance.runtime.carriers.start(answer, context, self._answered)  # type: ignore[arg-type]
-        except BaseException as error:  # noqa: BLE001 - becomes the call's failure
-            ask.answer = _failed(error)
-            _surface(instance.runtime.loop, error)
-            return True
-        finally:
-            turn.nested -= 1
-            turn.until = allowance
-        if answer.__class__ is bytes:
-            ask.answer = answer  # type: ignore[assignment]
-            return True
-        self.running = answer  # type: ignore[assignment]
-        self.place = Place.HOST_CALL
-        instance.runtime.instrumentation.count("theater.guests.suspended", 1)
-        return False
+        answer = context.run(function, data)
+        if answer.__class__ is bytes or not isinstance(answer, Coroutine):
+            return answer
+        return self.instance.runtime.carriers.start(answer, context, self._answered)
 
     def _answered(self, task: asyncio.Task[bytes]) -> None:
         """The host function that made the guest wait has ended."""
@@ -235,16 +262,20 @@ class Flight:
 
     def poll_slice(self) -> bool:
         """One slice in a pool thread. True when only time was used up and nothing else happened."""
-        if self.failure is not None:
+        if self._ending():
             return False
         started = thread_time_ns()
         self.polled = ffi.poll(self.future)
         self.cpu_ns += thread_time_ns() - started
         self.slices += 1
-        if self.polled or self.failure is not None or self.cpu_ns > self.budget_ns:
+        if self.polled or self._ending() or self.cpu_ns > self.budget_ns:
             return False
         ask = self.instance.ask
         return ask is None or not ask.fresh
+
+    def _ending(self) -> bool:
+        """Whether the loop wants to end this call; it may say so while a pool thread polls."""
+        return self.failure is not None
 
     def after_slice(self) -> None:
         """Back on the loop: finished, over its budget, cancelled, or with a host call to make."""
@@ -263,9 +294,14 @@ class Flight:
         if self.place is Place.QUEUED:
             self._end_cancelled(later=True)
         elif self.place is Place.HOST_CALL and self.running is not None:
-            runtime = self.instance.runtime
-            self.running.cancel()
-            self.timer = runtime.loop.call_later(runtime.settings.cancel_grace_ms / 1000, self._end_cancelled)
+            self._cancel_host_call()
+
+    def _cancel_host_call(self) -> None:
+        """Cancel the coroutine that the guest waits for. The call ends when it has ended, or after a grace time."""
+        runtime = self.instance.runtime
+        assert self.running is not None
+        self.running.cancel()
+        self.timer = runtime.loop.call_later(runtime.settings.cancel_grace_ms / 1000, self._end_cancelled)
 
     def _finish_stage(self) -> bool:
         """A future has finished. True when the call has ended with it."""
@@ -303,7 +339,9 @@ class Flight:
 
     def _end_over_budget(self) -> None:
         used, allowed = self.cpu_ns / 1e6, self.budget_ns / 1e6
-        self._end_failed(GuestFailure("cpu-limit", f"{used:.0f} ms of CPU time used, {allowed:.0f} ms allowed (cpu_ms)"))
+        self._end_failed(
+            GuestFailure("cpu-limit", f"{used:.0f} ms of CPU time used, {allowed:.0f} ms allowed (cpu_ms)")
+        )
 
     def _end_cancelled(self, later: bool = False) -> None:
         assert self.failure is not None
@@ -313,9 +351,8 @@ class Flight:
     def _end_failed(self, failure: GuestFailure, later: bool = False) -> None:
         instance = self.instance
         self._drop()
-        limits = instance.limits
-        failure = near_memory_limit(failure, instance.memory_bytes, limits.memory_bytes)
         instance.delete()
+        failure = near_memory_limit(failure, instance.memory_bytes, instance.limits.memory_bytes)
         self._end(CallResult(-1, None, failure, self.cpu_ns, self.slices, self.promoted), later)
 
     def _drop(self) -> None:
@@ -362,7 +399,13 @@ def _result_of(task: asyncio.Task[bytes]) -> bytes | GuestFailure:
     if task.cancelled():
         return _failed(asyncio.CancelledError("the host function was cancelled"))
     error = task.exception()
-    return task.result() if error is None else _failed(error)
+    return _checked(task.result()) if error is None else _failed(error)
+
+
+def _checked(answer: object) -> bytes | GuestFailure:
+    if isinstance(answer, bytes):
+        return answer
+    return _failed(TypeError(f"a host function answered with {type(answer).__name__}, not with bytes"))
 
 
 def _surface(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
@@ -373,4 +416,3 @@ def _surface(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
             raise error
 
         loop.call_soon(again)
-

@@ -98,7 +98,9 @@ class Callbacks:
         try:
             return self._write(instance, ask, ask.answer)
         except BaseException as error:  # noqa: BLE001 - nothing may be raised into C
-            self._refuse(instance, ask, GuestFailure("host-call", f"the answer cannot be written: {error!r}", "", error))
+            self._refuse(
+                instance, ask, GuestFailure("host-call", f"the answer cannot be written: {error!r}", "", error)
+            )
             return True
 
     def _write(self, instance: Instance, ask: Ask, answer: bytes | GuestFailure) -> bool:
@@ -115,7 +117,9 @@ class Callbacks:
                 return True
         view = instance.current_view()
         if max(ask.pointer_slot, ask.length_slot) + 4 > len(view):
-            self._refuse(instance, ask, GuestFailure("out-of-bounds", "the guest's result slots are outside its memory"))
+            self._refuse(
+                instance, ask, GuestFailure("out-of-bounds", "the guest's result slots are outside its memory")
+            )
             return True
         scratch = instance.scratch
         view[scratch : scratch + size] = answer

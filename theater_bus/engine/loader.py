@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.engine import ffi
-from theater_bus.engine.binary import Binary, MalformedBinary, is_component, is_module, parse
 from theater_bus.engine.cache import ArtifactCache
 from theater_bus.engine.configuration import cache_key
-from theater_bus.engine.module import Module, check_guest, generation_of
+from theater_bus.engine.module import Compiled, Module, check_guest, generation_of
+from theater_bus.engine.outline import Outline, is_component, is_module, read_outline
 from theater_bus.engine.settings import EngineSettings
-from theater_bus.engine.weave import callables, weave
+from theater_bus.engine.weave import weave
 from theater_bus.errors import SpawnRefused
 
 __all__ = ["Loader", "check_format"]
@@ -43,13 +42,10 @@ class Loader:
 
     def load(self, wasm: bytes, sha256: str) -> Module:
         """The compiled module, without its metadata. Raises SpawnRefused."""
-        try:
-            binary = parse(wasm)
-        except MalformedBinary as error:
-            raise SpawnRefused(f"not a WebAssembly module: {error}") from None
-        check_guest(binary)
-        pointer = self._compiled(sha256, lambda: weave(binary))
-        return _module(binary, wasm, sha256, pointer)
+        outline = read_outline(wasm)
+        check_guest(outline)
+        pointer = self._compiled(sha256, lambda: weave(outline))
+        return _module(outline, len(wasm), sha256, pointer)
 
     def _compiled(self, sha256: str, woven: Callable[[], bytes]) -> int:
         if self._cache is not None:
@@ -77,20 +73,15 @@ class Loader:
         self._instrumentation.event("module_cache.corrupt", path=str(path), reason=reason, package="")
 
 
-def digest(wasm: bytes) -> str:
-    """The module's identity: SHA-256 of its original bytes, in hex."""
-    return hashlib.sha256(wasm).hexdigest()
-
-
-def _module(binary: Binary, wasm: bytes, sha256: str, pointer: int) -> Module:
-    imports = dict.fromkeys((entry.module, entry.name) for entry in binary.imports)
+def _module(outline: Outline, size_bytes: int, sha256: str, pointer: int) -> Module:
+    imports = dict.fromkeys((entry.module, entry.name) for entry in outline.imports)
     return Module(
         sha256=sha256,
-        size_bytes=len(wasm),
-        generation=generation_of(binary),
-        exports=tuple(entry.name for entry in binary.exports),
+        size_bytes=size_bytes,
+        generation=generation_of(outline),
+        exports=tuple(outline.exports),
         imports=tuple(imports),
-        callables=tuple(entry.name for entry in callables(binary)),
-        memories=binary.memories,
-        pointer=pointer,
+        callables=tuple(outline.callables()),
+        memories=outline.memories,
+        compiled=Compiled(pointer),
     )

@@ -28,7 +28,7 @@ class Pool:
     Whoever is in the pool is owned by it: nobody else touches its store until `after_slice` runs on the loop.
     """
 
-    __slots__ = ("_idle", "_loop", "_queue", "_size", "_threads", "_ticker")
+    __slots__ = ("_loop", "_queue", "_size", "_threads", "_ticker")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, size: int, ticker: Ticker) -> None:
         self._loop = loop
@@ -36,12 +36,11 @@ class Pool:
         self._ticker = ticker
         self._queue: SimpleQueue[Slice | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._idle = 0
 
     def submit(self, work: Slice) -> None:
         """Hand `work` over; from the loop's thread only."""
         self._queue.put(work)
-        if len(self._threads) < self._size and self._queue.qsize() > self._idle:
+        if len(self._threads) < self._size:
             thread = threading.Thread(target=self._run, name=f"theater-bus-guest-{len(self._threads)}", daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -57,9 +56,7 @@ class Pool:
     def _run(self) -> None:
         queue, ticker = self._queue, self._ticker
         while True:
-            self._idle += 1
             work = queue.get()
-            self._idle -= 1
             if work is None:
                 return
             ticker.polls += 1
@@ -67,5 +64,8 @@ class Pool:
                 ticker.wake()
             if work.poll_slice():
                 queue.put(work)
-            else:
+                continue
+            try:
                 self._loop.call_soon_threadsafe(work.after_slice)
+            except RuntimeError:  # the loop was closed without closing the engine: nobody waits for the guest
+                return

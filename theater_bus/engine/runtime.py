@@ -27,8 +27,20 @@ class Runtime:
     call takes one and gives it back when its future is deleted, so that as many exist as calls were in flight at once.
     """
 
-    __slots__ = ("carriers", "flights", "frames", "instances", "instrumentation", "loop", "pool", "settings", "slice_ns")
-    __slots__ += ("on_idle", "ticker", "turn")
+    __slots__ = (
+        "carriers",
+        "flights",
+        "frames",
+        "instances",
+        "instrumentation",
+        "loop",
+        "on_idle",
+        "pool",
+        "settings",
+        "slice_ns",
+        "ticker",
+        "turn",
+    )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, engine: int, settings: EngineSettings, instrumentation: Instrumentation

@@ -37,7 +37,9 @@ class EngineSettings:
         if self.slice_ms < 0.5:
             raise ConfigurationError("slice_ms", f"{self.slice_ms} costs more than it gives", "use at least 0.5")
         if self.max_instances is not None and self.max_instances <= 0:
-            raise ConfigurationError("max_instances", f"{self.max_instances} is not positive", "leave it out or raise it")
+            raise ConfigurationError(
+                "max_instances", f"{self.max_instances} is not positive", "leave it out or raise it"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ class Store:
         if length > self.limits.result_bytes:
             limit = self.limits.result_bytes
             return GuestFailure("result-limit", f"the result has {length} bytes, {limit} are allowed (result_bytes)")
-        if pointer + length > len(self.view):
+        if length and pointer + length > len(self.view):
             return GuestFailure("out-of-bounds", f"the result ({length} bytes at {pointer}) is outside guest memory")
         self.old, self.old_size = pointer, length
         return self.view[pointer : pointer + length].tobytes()
@@ -166,10 +166,9 @@ class Store:
         assert growth is not None
         pointer, pages, trap, error = ffi.Frame.OUTCOME(growth.frame.buffer, 128)
         self.drop_growth()
-        if trap:
-            return failure_of_trap(ffi.take_trap(trap))
-        if error:
-            return GuestFailure("trap", ffi.take_error(error))
+        if trap or error:
+            failure = failure_of_trap(ffi.take_trap(trap) if trap else ffi.Trap(None, ffi.take_error(error)))
+            return self.fault or failure
         self.noticed(pages)
         if not pointer or pointer + growth.size > self.memory_bytes:
             return GuestFailure("memory-limit", f"the guest cannot allocate {growth.size} bytes for a host's answer")

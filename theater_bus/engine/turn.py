@@ -23,7 +23,7 @@ class Turn:
     never polled recursively.
     """
 
-    __slots__ = ("_armed", "_draining", "_loop", "_queue", "_window", "nested", "until")
+    __slots__ = ("_armed", "_draining", "_loop", "_nested", "_queue", "_window", "until")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, turn_ms: float) -> None:
         self._loop = loop
@@ -32,11 +32,11 @@ class Turn:
         self._armed = False
         self._draining = False
         self.until = 0
-        self.nested = 0
+        self._nested = 0
 
     def renew(self, now: int) -> bool:
         """Whether a call that finds `now` past `until` may still run in this turn."""
-        if self.nested or self._armed or self._queue:
+        if self._nested or self._armed or self._queue:
             return False
         self._armed = True
         self.until = now + self._window
@@ -47,6 +47,17 @@ class Turn:
         """Whether work that goes on right now should leave the rest to the next turn."""
         now = perf_counter_ns()
         return now > self.until and not self.renew(now)
+
+    def enter(self) -> int:
+        """A host call begins: calls made from inside it are queued. Returns what `leave` needs."""
+        allowance, self.until = self.until, 0
+        self._nested += 1
+        return allowance
+
+    def leave(self, allowance: int) -> None:
+        """The host call has returned."""
+        self._nested -= 1
+        self.until = allowance
 
     def queue(self, work: Callable[[], None]) -> None:
         """Run `work` in one of the next turns, first in, first out."""

@@ -26,9 +26,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from theater_bus.engine.binary import Binary, Export, FunctionType, Kind, Section
+from theater_bus.core.values.wasm_binary import I32, Section, leb
+from theater_bus.engine.outline import FUNCTION, Outline
 
-__all__ = ["CALLABLE", "ENTRY", "PREFIX", "ROOM", "SETUP", "TYPES", "WEAVE_VERSION", "callables", "weave"]
+__all__ = ["ENTRY", "PREFIX", "ROOM", "SETUP", "TYPES", "WEAVE_VERSION", "weave"]
 
 WEAVE_VERSION: Final = 1
 PREFIX: Final = "theater_bus/"
@@ -37,47 +38,31 @@ ROOM: Final = PREFIX + "room"
 SETUP: Final = PREFIX + "setup"
 TYPES: Final = PREFIX + "types"
 
-I32: Final = 0x7F
-I64: Final = 0x7E
-CALLABLE: Final = FunctionType(bytes([I32] * 4), bytes([I32]))
-_WOVEN: Final = bytes([0x60, 4, I32, I32, I32, I32, 1, I64])
+_I64: Final = 0x7E
+_WOVEN: Final = bytes([0x60, 4, I32, I32, I32, I32, 1, _I64])
+_START: Final = 8
 
 _CALL, _END, _IF = 0x10, 0x0B, 0x04
 _GET, _CONST, _ADD = 0x20, 0x41, 0x6A
 _MEMORY_SIZE = 0x3F
 _EXTEND_U, _SHL, _OR = 0xAD, 0x86, 0x84
-_HEADER: Final = b"\0asm\x01\0\0\0"
 
 
-def callables(binary: Binary) -> list[Export]:
-    """The exports that follow the calling convention and are not the allocator's own."""
-    return [
-        entry
-        for entry in binary.exports
-        if entry.kind is Kind.FUNCTION
-        and not entry.name.startswith("__pack_")
-        and binary.function_type(entry.index) == CALLABLE
-    ]
-
-
-def weave(binary: Binary) -> bytes:
+def weave(outline: Outline) -> bytes:
     """The module with the entry points added. The caller has checked that `memory` and the allocator are exported."""
-    by_name = {entry.name: entry.index for entry in binary.exports}
-    memory, alloc, free = by_name["memory"], by_name["__pack_alloc"], by_name["__pack_free"]
-    bodies: dict[str, bytes] = {
-        SETUP: _setup(memory, alloc, _starters(binary, by_name)),
-        ROOM: _room(memory, alloc, free),
-    }
-    if "__pack_types" in by_name:
-        bodies[TYPES] = _types(memory, by_name["__pack_types"])
-    for entry in callables(binary):
-        bodies[ENTRY + entry.name] = _entry(memory, entry.index, free)
-    return _assemble(binary, bodies)
+    index = {name: place for name, (_, place) in outline.exports.items()}
+    memory, alloc, free = index["memory"], index["__pack_alloc"], index["__pack_free"]
+    bodies = {SETUP: _setup(memory, alloc, _starters(outline, index)), ROOM: _room(memory, alloc, free)}
+    if "__pack_types" in index:
+        bodies[TYPES] = _types(memory, index["__pack_types"])
+    for name in outline.callables():
+        bodies[ENTRY + name] = _entry(memory, index[name], free)
+    return _assemble(outline, bodies)
 
 
-def _starters(binary: Binary, by_name: dict[str, int]) -> list[int]:
-    starters = [] if binary.start is None else [binary.start]
-    constructors = by_name.get("__wasm_call_ctors")
+def _starters(outline: Outline, index: dict[str, int]) -> list[int]:
+    starters = [] if outline.start is None else [outline.start]
+    constructors = index.get("__wasm_call_ctors")
     return starters if constructors is None else [*starters, constructors]
 
 
@@ -85,79 +70,54 @@ def _entry(memory: int, function: int, free: int) -> bytes:
     return _body(
         _free_old(free)
         + bytes([_GET, 2, _CONST, 8, _ADD, _GET, 3, _GET, 2, _GET, 2, _CONST, 4, _ADD])
-        + bytes([_CALL, *_leb(function)])
+        + bytes([_CALL, *leb(function)])
         + _with_pages(memory)
     )
 
 
 def _setup(memory: int, alloc: int, starters: list[int]) -> bytes:
-    first = b"".join(bytes([_CALL, *_leb(index)]) for index in starters)
-    return _body(first + bytes([_GET, 2, _CALL, *_leb(alloc)]) + _with_pages(memory))
+    first = b"".join(bytes([_CALL, *leb(index)]) for index in starters)
+    return _body(first + bytes([_GET, 2, _CALL, *leb(alloc)]) + _with_pages(memory))
 
 
 def _room(memory: int, alloc: int, free: int) -> bytes:
-    return _body(_free_old(free) + bytes([_GET, 2, _CALL, *_leb(alloc)]) + _with_pages(memory))
+    return _body(_free_old(free) + bytes([_GET, 2, _CALL, *leb(alloc)]) + _with_pages(memory))
 
 
 def _free_old(free: int) -> bytes:
-    return bytes([_GET, 1, _IF, 0x40, _GET, 0, _GET, 1, _CALL, *_leb(free), _END])
+    return bytes([_GET, 1, _IF, 0x40, _GET, 0, _GET, 1, _CALL, *leb(free), _END])
 
 
 def _types(memory: int, function: int) -> bytes:
-    return _body(bytes([_GET, 2, _GET, 2, _CONST, 4, _ADD, _CALL, *_leb(function)]) + _with_pages(memory))
+    return _body(bytes([_GET, 2, _GET, 2, _CONST, 4, _ADD, _CALL, *leb(function)]) + _with_pages(memory))
 
 
 def _with_pages(memory: int) -> bytes:
-    pages = bytes([_MEMORY_SIZE, *_leb(memory), _EXTEND_U, 0x42, 32, _SHL])
+    pages = bytes([_MEMORY_SIZE, *leb(memory), _EXTEND_U, 0x42, 32, _SHL])
     return bytes([_EXTEND_U]) + pages + bytes([_OR, _END])
 
 
 def _body(code: bytes) -> bytes:
     """A code entry without locals."""
-    return _leb(len(code) + 1) + b"\0" + code
+    return leb(len(code) + 1) + b"\0" + code
 
 
-def _assemble(binary: Binary, bodies: dict[str, bytes]) -> bytes:
-    type_index, first = len(binary.types), binary.function_count()
-    added = len(bodies)
+def _assemble(outline: Outline, bodies: dict[str, bytes]) -> bytes:
+    module, added, first = outline.module, len(bodies), len(outline.functions)
     exports = b"".join(
-        _leb(len(raw)) + raw + bytes([Kind.FUNCTION]) + _leb(first + offset)
+        leb(len(raw)) + raw + bytes([FUNCTION]) + leb(first + offset)
         for offset, raw in enumerate(name.encode() for name in bodies)
     )
-    extra = {
-        Section.TYPE: (1, _WOVEN),
-        Section.FUNCTION: (added, _leb(type_index) * added),
-        Section.EXPORT: (added, exports),
-        Section.CODE: (added, b"".join(bodies.values())),
-    }
-    out = [_HEADER]
-    for number, payload in binary.sections:
-        if number == Section.START:
-            continue
-        if number in extra:
-            payload = _extend(payload, *extra[Section(number)])
-        out.append(bytes([number]) + _leb(len(payload)) + payload)
-    return b"".join(out)
+    module.put(Section.TYPE, _extended(outline, Section.TYPE, 1, _WOVEN))
+    module.put(Section.FUNCTION, _extended(outline, Section.FUNCTION, added, leb(len(outline.types)) * added))
+    module.put(Section.EXPORT, _extended(outline, Section.EXPORT, added, exports))
+    module.put(Section.CODE, _extended(outline, Section.CODE, added, b"".join(bodies.values())))
+    module.sections = [section for section in module.sections if section[0] != _START]
+    return module.encode()
 
 
-def _extend(payload: bytes, count: int, items: bytes) -> bytes:
-    """A vector section with `count` more items."""
-    value = shift = position = 0
-    while True:
-        byte = payload[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            break
-    return _leb(value + count) + payload[position:] + items
-
-
-def _leb(value: int) -> bytes:
-    out = bytearray()
-    while True:
-        value, byte = value >> 7, value & 0x7F
-        if not value:
-            out.append(byte)
-            return bytes(out)
-        out.append(byte | 0x80)
+def _extended(outline: Outline, section: int, count: int, items: bytes) -> bytes:
+    """A vector section with `count` more items; all at once, since sections may be large."""
+    reader = outline.module.reader(section)
+    number = reader.number()
+    return leb(number + count) + reader.data[reader.at :] + items
