@@ -24,6 +24,7 @@ from theater_bus.capability.middleware import (
     HostCallMiddleware,
     OperationInfo,
     OperationMiddleware,
+    Proof,
     Request,
 )
 from theater_bus.capability.scope import HostScoped
@@ -42,6 +43,7 @@ __all__ = [
     "Logger",
     "OperationInfo",
     "OperationMiddleware",
+    "Proof",
     "Request",
     "Settings",
     "blocking",

@@ -68,7 +68,7 @@ class Context(Protocol):
     def guest_log(self, text: str) -> None:
         """Emit a line of the guest's as a log record of the actor: rate-limited, with the operation's trace."""
 
-    def chain(self) -> list[dict[str, Any]]:
+    async def chain(self) -> list[dict[str, Any]]:
         """The recorded events that the host still holds, oldest first: `seq`, `hash`, `parent`, `type`, `time_ns`."""
 
     def request_shutdown(self, result: bytes | None = None) -> None:

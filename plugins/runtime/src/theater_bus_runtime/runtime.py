@@ -23,13 +23,13 @@ class Runtime(Capability):
         """The id of the actor."""
         return self.context.actor.id
 
-    def get_chain(self) -> bytes:
+    async def get_chain(self) -> bytes:
         """The events that the host still holds, oldest first, as UTF-8 JSON.
 
         An array of `{"seq", "hash", "parent", "type", "time_ns"}`; hashes are hex. Events of the running operation
         are not among them: they are recorded when it ends.
         """
-        return json.dumps(self.context.chain(), separators=(",", ":")).encode()
+        return json.dumps(await self.context.chain(), separators=(",", ":")).encode()
 
     def shutdown(self, data: bytes | None) -> None:
         """End the actor, with reason `exited` and `data` as its result, when the running operation is done."""

@@ -1,0 +1,78 @@
+"""Calls that actors make: to their own exports through the mailbox, and to other actors over NATS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from theater_bus.bus import Connection
+from theater_bus.bus.exchange import Exchange
+from theater_bus.core.wire.caller import Caller
+from theater_bus.core.wire.callpath import check_cycle, extend_path
+from theater_bus.core.wire.deadline import nested_ms
+from theater_bus.core.wire.request import encode_request
+from theater_bus.core.wire.response import decode_reply
+from theater_bus.core.wire.subjects import Subjects
+from theater_bus.errors import OperationTimeout
+from theater_bus.host.operation import Operation
+
+if TYPE_CHECKING:
+    from theater_bus.host.actor import Actor
+
+__all__ = ["ActorCalls"]
+
+
+class ActorCalls:
+    """One per host, over the connection that operations cannot delay."""
+
+    def __init__(self, connection: Connection, subjects: Subjects) -> None:
+        self._exchange = Exchange(connection, subjects)
+        self._subjects = subjects
+
+    def enqueue(self, actor: Actor, function: str, params: list[Any] | None) -> None:
+        """Queue a call of the actor's own export, as the host. Raises the `ActorError` that refuses it."""
+        entry = actor.type.own_function(function)
+        services = actor.services
+        now = time_ns()
+        limit_ms = actor.type.manifest.limits.timeout_ms
+        op = Operation(
+            actor,
+            entry,
+            entry.codec.encode_params(params),
+            None,
+            proof="host",
+            deadline=services.loop.time() + limit_ms / 1000,
+            arrival_ns=now,
+            size_bytes=256,
+            trace=services.telemetry.start_operation(entry.spec, None, actor.attributes, now, one_way=True),
+        )
+        actor.submit_own(op)
+
+    async def call(
+        self,
+        actor: Actor,
+        op: Operation,
+        target: str,
+        function: str,
+        params: list[Any] | None,
+        timeout_ms: int | None,
+        key: str,
+        headers: Mapping[str, str] | None,
+    ) -> Any:
+        """Call `target` in the name of `actor`, within what is left of `op`; ends with it."""
+        path = extend_path(op.path, actor.identity.id)
+        check_cycle(path, target)
+        left_ms = int((op.deadline - actor.services.loop.time()) * 1000)
+        budget_ms = nested_ms(timeout_ms, left_ms)
+        if budget_ms <= 0:
+            raise OperationTimeout(f"no time is left to call {target}", ran="never", limit_ms=budget_ms)
+        subject = self._subjects.ops(target, function, Caller(actor.identity.id, True))
+
+        def encode(rest_ms: int) -> bytes:
+            return encode_request(params, timeout_ms=rest_ms, op=key, path=path)
+
+        message = await self._exchange.request(
+            target, subject, encode, budget_ms / 1000, keyed=True, headers=headers, cancel=True
+        )
+        return decode_reply(message.data, message.headers, target).value

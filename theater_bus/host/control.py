@@ -1,0 +1,83 @@
+"""What steers an actor: pause, resume, shutdown, terminate, cancel. Never waits for the running operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from theater_bus.core.chain.control import Resumed
+from theater_bus.core.lifecycle import StopReason
+from theater_bus.host.operation import Operation
+from theater_bus.host.verb_lane import Fields, Handler
+
+if TYPE_CHECKING:
+    from theater_bus.host.actor import Actor
+
+__all__ = ["control_handlers"]
+
+
+def control_handlers(actor: Actor) -> Mapping[str, Handler]:
+    """The handlers of the control channel of `actor`."""
+    desk = _Control(actor)
+    return {
+        "pause": desk.pause,
+        "resume": desk.resume,
+        "shutdown": desk.shutdown,
+        "terminate": desk.terminate,
+        "cancel": desk.cancel,
+    }
+
+
+class _Control:
+    __slots__ = ("_actor",)
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+
+    def pause(self, fields: Fields) -> dict[str, Any]:
+        self._actor.pause()
+        return {"phase": self._actor.phases.phase.value}
+
+    def resume(self, fields: Fields) -> dict[str, Any]:
+        actor = self._actor
+        actor.phases.resume()
+        actor.failure_note = None
+        actor.journal.write(time_ns(), Resumed(), actor.state)
+        actor.services.loop.call_soon(actor.resume)
+        return {"phase": actor.phases.phase.value}
+
+    def shutdown(self, fields: Fields) -> Any:
+        return self._stop(StopReason.SHUTDOWN, fields["grace_ms"] / 1000, fields["wait"], fields["reason"])
+
+    def terminate(self, fields: Fields) -> Any:
+        return self._stop(StopReason.TERMINATED, 0.0, fields["wait"], "")
+
+    def cancel(self, fields: Fields) -> dict[str, Any]:
+        matches: Callable[[Operation], bool]
+        if fields["reply"] is not None:
+            reply = fields["reply"]
+
+            def matches(op: Operation) -> bool:
+                return bool(op.reply == reply)
+        else:
+            key = (fields["caller"], fields["op"])
+
+            def matches(op: Operation) -> bool:
+                return bool(op.key == key)
+
+        found = self._actor.cancel(matches, "somebody cancelled the operation")
+        return {"cancelled": found or "none"}
+
+    def _stop(self, reason: StopReason, grace_s: float, wait: bool, note: str) -> Any:
+        actor = self._actor
+        if note:
+            actor.failure_note = note
+        actor.services.stop_actor(actor, reason, grace_s=grace_s)
+        if wait:
+            return self._wait()
+        return {"accepted": True, "phase": actor.phases.phase.value}
+
+    async def _wait(self) -> dict[str, Any]:
+        await self._actor.services.stopped(self._actor)
+        return {"accepted": True, "phase": self._actor.phases.phase.value}

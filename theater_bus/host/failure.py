@@ -1,0 +1,74 @@
+"""What went wrong inside a guest, as the error that its caller gets."""
+
+from __future__ import annotations
+
+import logging
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from theater_bus.engine import GuestFailure
+from theater_bus.errors import ActorError, HandlerError, Internal, TypeMismatch, UnexpectedError
+
+if TYPE_CHECKING:
+    from theater_bus.host.package import FunctionEntry
+
+__all__ = ["error_of", "of_message", "unexpected"]
+
+log = logging.getLogger("theater_bus.host")
+
+_WHAT = {
+    "cpu-limit": "it used more CPU time than its limit (cpu_ms)",
+    "memory-limit": "it needs more memory than its limit (memory_bytes)",
+    "stack-overflow": "its stack is full: it recurses too deep",
+    "unreachable": "it gave up (unreachable: a panic, an abort or a failed assertion)",
+    "out-of-bounds": "it used an address outside its memory",
+    "result-limit": "its result is longer than its limit (result_bytes)",
+}
+
+
+def error_of(failure: GuestFailure, entry: FunctionEntry, actor: str) -> ActorError:
+    """The error for a call that has no result. An exception of a capability is logged here with its traceback."""
+    if failure.reason == "host-call":
+        return _of_host_call(failure.exception, entry, actor)
+    what = _WHAT.get(failure.reason, failure.message)
+    error = Internal(f"the guest failed in {entry.name}: {what}", reason=failure.reason, trap=failure.message)
+    log.warning(
+        "guest failed: actor=%s function=%s reason=%s %s%s",
+        actor,
+        entry.name,
+        failure.reason,
+        failure.message,
+        f"\n{failure.backtrace}" if failure.backtrace else "",
+    )
+    return error
+
+
+def _of_host_call(exception: BaseException | None, entry: FunctionEntry, actor: str) -> ActorError:
+    if isinstance(exception, Internal | HandlerError):
+        return exception
+    correlation = token_hex(8)
+    log.error("capability failed: actor=%s correlation=%s", actor, correlation, exc_info=exception)
+    return HandlerError(
+        f"a capability failed while {entry.name} ran; the host's log has the cause under {correlation}",
+        correlation=correlation,
+    )
+
+
+def of_message(entry: FunctionEntry, message: bytes) -> ActorError:
+    """The error for a guest whose own decoder refused what it got, or could not encode what it had (pack-abi §3.3)."""
+    text = message[:1000].decode("utf-8", "replace")
+    return TypeMismatch(
+        f"{entry.name}: the guest says: {text}. Fix: compare the package's metadata with its code",
+        ran="rolled-back",
+        path="",
+        guest=text,
+    )
+
+
+def unexpected(actor: str, error: BaseException) -> UnexpectedError:
+    """The error for a bug of ours: a correlation id for the caller, the traceback for the log."""
+    correlation = token_hex(8)
+    log.error("unexpected error: actor=%s correlation=%s", actor, correlation, exc_info=error)
+    return UnexpectedError(
+        f"a bug in theater_bus; the host's log has the cause under {correlation}", correlation=correlation
+    )

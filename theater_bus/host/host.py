@@ -1,0 +1,393 @@
+"""A host: one process, one event loop, one engine, many actors, two connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from time import time
+from typing import TYPE_CHECKING, Any, Self
+
+from theater_bus.bus import Bus, Subscription
+from theater_bus.core.canonical import canonical
+from theater_bus.core.chain.events import sha256
+from theater_bus.core.lifecycle import Phase, StopReason
+from theater_bus.core.wire.function import Tails
+from theater_bus.core.wire.reply import ReplyRule
+from theater_bus.core.wire.subjects import Channel, OpsSubjects, Subjects
+from theater_bus.engine import Engine, EngineSettings, Instance
+from theater_bus.errors import ActorError, ActorExists, ChannelClosed, ConnectionLost, PluginError, SpawnRefused
+from theater_bus.host.access import Access
+from theater_bus.host.actor import Actor
+from theater_bus.host.calling import ActorCalls
+from theater_bus.host.chain import ChainStore, FileSettings, FileStore, MemoryStore
+from theater_bus.host.control import control_handlers
+from theater_bus.host.heartbeat import Heartbeat
+from theater_bus.host.info import info_handlers
+from theater_bus.host.middleware import Middleware
+from theater_bus.host.ops_lane import OpsLane
+from theater_bus.host.package_source import PackageSource
+from theater_bus.host.recovery import recover_all
+from theater_bus.host.settings import HostSettings
+from theater_bus.host.shared import Shared, Tally
+from theater_bus.host.spawning import Spawner, SpawnRequest
+from theater_bus.host.stopping import end_actor, let_finish
+from theater_bus.host.verb_lane import VerbLane
+from theater_bus.host.verbs import fleet_handlers, host_handlers
+from theater_bus.host.watching import Watching
+from theater_bus.plugins import PluginRegistry
+from theater_bus.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from theater_bus.host.operation import Operation
+
+__all__ = ["Host"]
+
+log = logging.getLogger("theater_bus.host")
+
+
+class _Lanes:
+    """The subscriptions of one actor."""
+
+    __slots__ = ("subscriptions",)
+
+    def __init__(self, subscriptions: Sequence[Subscription]) -> None:
+        self.subscriptions = tuple(subscriptions)
+
+    def end(self) -> None:
+        for subscription in self.subscriptions:
+            subscription.unsubscribe()
+
+
+class Host:
+    """Runs actors. Made by `Host.start`; ended by `close`, which stops the actors in order.
+
+    Attributes are for reading: `settings`, `engine`, `registry`, `telemetry`, `actors` (by id), `bus`.
+    """
+
+    def __init__(self, settings: HostSettings, registry: PluginRegistry, telemetry: Telemetry, bus: Bus) -> None:
+        self.settings = settings
+        self.registry = registry
+        self.telemetry = telemetry
+        self.bus = bus
+        self.loop = asyncio.get_running_loop()
+        self.id = settings.host_id
+        self.namespace = settings.namespace
+        self.limits = settings.host_limits()
+        self.subjects = Subjects(settings.namespace)
+        self.engine = Engine(EngineSettings(turn_ms=settings.turn_ms, cache_dir=settings.cache_dir), telemetry)
+        self.engine_name = f"wasmtime {version('wasmtime')}"
+        self.started_ms = int(time() * 1000)
+        self.draining = False
+        self.tally = Tally()
+        self.actors: dict[str, Actor] = {}
+        self.memory_store = MemoryStore()
+        self.file_store: FileStore | None = None
+        items = registry.operation_middleware
+        self.middleware = Middleware(items) if items else None
+        access = None
+        if registry.authorizers or settings.authorize_default == "deny":
+            access = Access(registry.authorizers, settings.authorize_default)
+        self.shared = Shared(
+            self,
+            telemetry=telemetry,
+            replies=ReplyRule(settings.reply_prefixes),
+            caller_subjects=settings.caller_subjects,
+            access=access,
+        )
+        self.packages = PackageSource(settings.packages_dir, registry.package_resolvers)
+        self._reserved: set[str] = set()
+        self._lanes: dict[str, _Lanes] = {}
+        self._stops: dict[str, asyncio.Task[None]] = {}
+        self._tails = Tails()
+        self._blocking = ThreadPoolExecutor(settings.blocking_threads, "theater-bus-blocking")
+        self._spawner = Spawner(self)
+        self._watching = Watching(bus.services, self.subjects, self.store_of, settings.mode == "dev")
+        self._calls = ActorCalls(bus.services, self.subjects)
+        self._heartbeat = Heartbeat(self)
+        self._own_lanes: list[Subscription] = []
+
+    @classmethod
+    async def start(
+        cls,
+        settings: HostSettings,
+        *,
+        registry: PluginRegistry | None = None,
+        telemetry: Telemetry | None = None,
+    ) -> Self:
+        """Connect, load the plugins, recover what the data directory holds, and begin to answer.
+
+        Raises `ConnectionLost`, `ConfigurationError`, or `PluginError` for a plugin that refuses the start.
+        """
+        registry = registry if registry is not None else PluginRegistry.discover(allow=settings.allowed_plugins())
+        for failure in registry.failures:
+            log.warning("%s", failure)
+        telemetry = telemetry if telemetry is not None else Telemetry.silent()
+        bus = await Bus.open(settings.bus(), instrumentation=telemetry)
+        host = cls(settings, registry, telemetry, bus)
+        try:
+            await host._begin()
+        except BaseException:
+            await host.close()
+            raise
+        return host
+
+    async def _begin(self) -> None:
+        await self.telemetry.start()
+        for result in await self.registry.run("theater_host_starting", host=self.id, namespace=self.namespace):
+            if result.exception is not None:
+                raise PluginError(
+                    result.plugin, "theater_host_starting", f"{type(result.exception).__name__}: {result.exception}"
+                ) from result.exception
+        if self.settings.data_dir is not None:
+            self.file_store = await FileStore.start(self.settings.data_dir, FileSettings(fsync=self.settings.fsync))
+            await recover_all(self, self._spawner, self.file_store)
+        services = self.bus.services
+        host_lane = VerbLane(Channel.HOST, self.id, host_handlers(self), services, self.shared)
+        fleet_lane = VerbLane(Channel.FLEET, self.id, fleet_handlers(self), services, self.shared)
+        self._own_lanes = [
+            services.subscribe(self.subjects.host(self.id, "*"), host_lane.receive),
+            services.subscribe(self.subjects.fleet("*"), fleet_lane.receive),
+        ]
+        await self.bus.ready()
+        self._heartbeat.start()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    # -- spawn ---------------------------------------------------------------------------------------------------------
+
+    async def spawn(self, request: SpawnRequest) -> Actor:
+        """Start an actor; returns when it answers. Raises `SpawnRefused`, `ActorExists`, or what init ended with."""
+        if self.draining:
+            raise SpawnRefused("this host is draining and takes no new actors. Fix: spawn on another host")
+        return await self._spawner.spawn(request)
+
+    def reserve(self, actor_id: str) -> None:
+        """Take an id for a spawn in progress. Raises `ActorExists`."""
+        if actor_id in self.actors or actor_id in self._reserved:
+            raise ActorExists(
+                f"an actor {actor_id!r} lives already. Fix: choose another id, or stop it first", actor=actor_id
+            )
+        if len(self.actors) + len(self._reserved) >= self.settings.max_actors:
+            raise SpawnRefused(f"this host runs {self.settings.max_actors} actors, its bound max_actors")
+        self._reserved.add(actor_id)
+
+    def release(self, actor_id: str) -> None:
+        """Give a reserved id back."""
+        self._reserved.discard(actor_id)
+
+    async def check_free(self, actor_id: str) -> None:
+        """Raise `ActorExists` when another host answers for this id."""
+        try:
+            await self.bus.services.request_one(self.subjects.info(actor_id, "status"), b"", timeout_s=0.25)
+        except ChannelClosed:
+            return
+        except (ActorError, ConnectionLost) as error:
+            raise ActorExists(
+                f"another host may run {actor_id!r}: {error}. Fix: choose another id, or ask again", actor=actor_id
+            ) from error
+        raise ActorExists(f"another host runs {actor_id!r}. Fix: choose another id, or stop it first", actor=actor_id)
+
+    async def admit(self, actor: Actor) -> None:
+        """Let the world reach an actor that is ready: its lanes, then an echo through the server."""
+        actor_id = actor.identity.id
+        subjects, bus = self.subjects, self.bus
+        actor.phases.started()
+        self.actors[actor_id] = actor
+        self.release(actor_id)
+        ops = OpsLane(actor, bus.operations, OpsSubjects(subjects.ops_prefix(actor_id), self._tails), self.shared)
+        info = VerbLane(Channel.INFO, actor_id, info_handlers(actor, self.shared), bus.services, self.shared)
+        control = VerbLane(Channel.CONTROL, actor_id, control_handlers(actor), bus.services, self.shared)
+        self._lanes[actor_id] = _Lanes(
+            [
+                bus.operations.subscribe(subjects.ops_lane(actor_id), ops.receive),
+                bus.services.subscribe(subjects.info(actor_id, "*"), info.receive),
+                bus.services.subscribe(subjects.control(actor_id, "*"), control.receive),
+            ]
+        )
+        self._watching.started(actor)
+        self.telemetry.count("theater.actors", 1, **{"theater.actor.phase": actor.phases.phase.value})
+        self.telemetry.event("actor.started", actor=actor_id, host=self.id)
+        await bus.ready()
+        if actor.wants_exit:
+            actor.resume_or_exit()
+
+    async def abandon(self, actor: Actor, error: BaseException) -> None:
+        """Undo a spawn that failed half-way."""
+        if self.actors.get(actor.identity.id) is actor:
+            self.stop_actor(actor, StopReason.FAILED)
+            await self.stopped(actor)
+            return
+        actor.phases.begin_stop(StopReason.FAILED)
+        actor.failure_note = str(error)
+        await let_finish(actor, 0.0)
+        await end_actor(actor, self.registry, 0.0)
+        actor.phases.stopped()
+        self._forget(actor)
+        self.release(actor.identity.id)
+
+    # -- what actors ask of their host (Services) ----------------------------------------------------------------------
+
+    @property
+    def max_payload(self) -> int:
+        """What one message may hold, in bytes."""
+        return self.bus.operations.max_payload
+
+    def instantiate(self, actor: Actor) -> Instance:
+        """A fresh instance of the actor's guest."""
+        return self.engine.instantiate_now(actor.type.package.module, actor.calls.imports, actor.type.limits)
+
+    def store_of(self, actor: Actor) -> ChainStore:
+        """Where the actor's chain is kept."""
+        if actor.type.manifest.chain.durability == "file":
+            assert self.file_store is not None
+            return self.file_store
+        return self.memory_store
+
+    def bound_chain(self, actor: Actor) -> None:
+        """Bound the ring of a `memory` actor as its manifest says."""
+        chain = actor.type.manifest.chain
+        if chain.durability == "memory":
+            self.memory_store.bound(actor.identity.id, chain.keep_events, chain.keep_bytes)
+
+    def watch(self, actor: Actor, ttl_s: float) -> str:
+        """Publish the actor's events for a while; returns the subject."""
+        return self._watching.renew(actor, ttl_s)
+
+    async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
+        """The last events of the actor's chain that are still kept, oldest first, at most `limit`."""
+        start = max(0, actor.journal.settled.seq - limit)
+        page = await self.store_of(actor).read(actor.identity.id, start, limit)
+        return [event for segment in page.segments for event in getattr(segment, "events", ())]
+
+    def enqueue(self, actor: Actor, function: str, params: list[Any] | None) -> None:
+        """Put a call of the actor's own export into its mailbox."""
+        self._calls.enqueue(actor, function, params)
+
+    async def call_actor(
+        self,
+        actor: Actor,
+        op: Operation,
+        target: str,
+        function: str,
+        params: list[Any] | None,
+        timeout_ms: int | None,
+        key: str,
+        headers: Mapping[str, str] | None,
+    ) -> Any:
+        """Call another actor in the name of `actor`, within `op`."""
+        return await self._calls.call(actor, op, target, function, params, timeout_ms, key, headers)
+
+    async def run_blocking(self, function: Callable[[], Any]) -> Any:
+        """Run a blocking host function on the bounded pool."""
+        return await self.loop.run_in_executor(self._blocking, function)
+
+    async def keep_objects(self, actor: Actor, wasm: bytes) -> None:
+        """Keep package and manifest by their digests, for recovery."""
+        if actor.type.manifest.chain.durability == "file" and self.file_store is not None:
+            await self.file_store.keep(wasm)
+            await self.file_store.keep(actor.type.manifest.canonical())
+
+    # -- stop ----------------------------------------------------------------------------------------------------------
+
+    def stop_actor(self, actor: Actor, reason: StopReason, *, grace_s: float | None = None) -> None:
+        """Begin to stop an actor; a `terminate` overtakes a `shutdown` that is under way. Returns at once."""
+        began = actor.phases.begin_stop(reason)
+        if began:
+            grace = self.settings.grace_ms / 1000 if grace_s is None else grace_s
+            if reason is StopReason.TERMINATED:
+                grace = 0.0
+            task = self.loop.create_task(self._stop(actor, grace), name=f"stop {actor.identity.id}")
+            self._stops[actor.identity.id] = task
+        elif reason is StopReason.TERMINATED and actor.phases.phase is Phase.STOPPING:
+            task = self.loop.create_task(let_finish(actor, 0.0))
+            self._stops[f"{actor.identity.id} cut"] = task
+            task.add_done_callback(lambda _: self._stops.pop(f"{actor.identity.id} cut", None))
+
+    async def stopped(self, actor: Actor) -> None:
+        """Wait until an actor that is stopping has stopped."""
+        task = self._stops.get(actor.identity.id)
+        if task is not None:
+            await asyncio.shield(task)
+
+    async def _stop(self, actor: Actor, grace_s: float) -> None:
+        actor_id = actor.identity.id
+        try:
+            await end_actor(actor, self.registry, grace_s)
+        except Exception:
+            log.exception("actor %s did not stop cleanly", actor_id)
+        finally:
+            lanes = self._lanes.pop(actor_id, None)
+            if lanes is not None:
+                lanes.end()
+            self._watching.ended(actor)
+            if self.actors.get(actor_id) is actor:
+                del self.actors[actor_id]
+            actor.phases.stopped()
+            self._forget(actor)
+            self._stops.pop(actor_id, None)
+        reason = actor.phases.reason
+        word = reason.value if reason is not None else ""
+        self.telemetry.count("theater.actors", -1, **{"theater.actor.phase": "running"})
+        self.telemetry.event("actor.stopped", actor=actor_id, host=self.id, reason=word)
+        for result in await self.registry.run("theater_actor_stopped", actor=actor.identity, reason=word):
+            if result.exception is not None:
+                log.error("plugin %s failed in theater_actor_stopped", result.plugin, exc_info=result.exception)
+
+    def _forget(self, actor: Actor) -> None:
+        if actor.type.manifest.chain.durability == "memory":
+            self.memory_store.forget(actor.identity.id)
+
+    async def drain(self, grace_s: float) -> None:
+        """Take no new actors and shut down all that run here."""
+        self.draining = True
+        actors = list(self.actors.values())
+        for actor in actors:
+            self.stop_actor(actor, StopReason.SHUTDOWN, grace_s=grace_s)
+        await asyncio.gather(*(self.stopped(actor) for actor in actors))
+
+    async def close(self, grace_s: float | None = None) -> None:
+        """Stop everything in order: actors, plugins, chain, connections, engine."""
+        await self._heartbeat.stop()
+        keep = self._kept_at_close()
+        for actor in list(self.actors.values()):
+            if actor.identity.id not in keep:
+                self.stop_actor(actor, StopReason.SHUTDOWN, grace_s=grace_s)
+        await asyncio.gather(*(self.stopped(a) for a in list(self.actors.values()) if a.identity.id not in keep))
+        await self._let_go(keep, self.settings.grace_ms / 1000 if grace_s is None else grace_s)
+        for subscription in self._own_lanes:
+            subscription.unsubscribe()
+        for result in await self.registry.run("theater_host_stopping", host=self.id, namespace=self.namespace):
+            if result.exception is not None:
+                log.error("plugin %s failed in theater_host_stopping", result.plugin, exc_info=result.exception)
+        if self.middleware is not None:
+            await self.middleware.close()
+        if self.file_store is not None:
+            await self.file_store.close()
+        await self.memory_store.close()
+        await self.bus.drain(5.0)
+        await self.engine.close()
+        self._blocking.shutdown(wait=False, cancel_futures=True)
+        await self.telemetry.close()
+
+    def _kept_at_close(self) -> frozenset[str]:
+        """Actors whose chain outlives this process: they are let go of without an `exit`, and come back."""
+        return frozenset(i for i, a in self.actors.items() if a.type.manifest.chain.durability == "file")
+
+    async def _let_go(self, kept: frozenset[str], grace_s: float) -> None:
+        actors = [self.actors[actor_id] for actor_id in kept if actor_id in self.actors]
+        for actor in actors:
+            self.stop_actor(actor, StopReason.MOVED, grace_s=grace_s)
+        await asyncio.gather(*(self.stopped(actor) for actor in actors))
+
+    # -- identity ------------------------------------------------------------------------------------------------------
+
+    def grants_digest(self, grants: Mapping[str, Mapping[str, Any]]) -> bytes:
+        """Digest of the effective grants, as genesis records it."""
+        return sha256(canonical(grants))

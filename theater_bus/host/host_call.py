@@ -1,0 +1,319 @@
+"""Host calls of one actor: from the guest's import to the capability's method, recorded and traced on the way.
+
+Invariants: what is recorded is what the guest saw; a call is recorded in the order in which it was made, whatever
+became of it; a call of a cancelled operation is recorded as `unknown`; code that outlives its call finds no operation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, ContextVar, copy_context
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from theater_bus.capability import ActorIdentity, Capability, HostCall, HostCallMiddleware, Logger
+from theater_bus.core.chain.events import decode_event
+from theater_bus.core.values.types import Scalar
+from theater_bus.core.wire.digest import effect_key
+from theater_bus.engine import HostImport
+from theater_bus.errors import ActorError, ChainTampered
+from theater_bus.host.middleware import around_host_call
+from theater_bus.plugins import BoundFunction, HostFunction
+
+if TYPE_CHECKING:
+    from theater_bus.host.actor import Actor
+    from theater_bus.host.operation import Operation
+    from theater_bus.telemetry import HostCallTrace
+
+__all__ = ["ActorContext", "HostCalls"]
+
+log = logging.getLogger("theater_bus.capability")
+
+CHAIN_EVENTS = 1024
+
+
+class _Frame:
+    """One host call in progress."""
+
+    __slots__ = ("function", "index", "input", "op", "open", "trace")
+
+    def __init__(
+        self, op: Operation, index: int, function: HostFunction, data: bytes, trace: HostCallTrace | None
+    ) -> None:
+        self.op = op
+        self.index = index
+        self.function = function
+        self.input = data
+        self.trace = trace
+        self.open = True
+
+
+_FRAME: ContextVar[_Frame | None] = ContextVar("theater_bus_host_call", default=None)
+
+
+class HostCalls:
+    """The imports of one actor, bound to its capability instances."""
+
+    __slots__ = ("_actor", "_middleware", "imports")
+
+    def __init__(
+        self,
+        actor: Actor,
+        functions: Sequence[tuple[HostFunction, BoundFunction]],
+        middleware: Sequence[HostCallMiddleware],
+    ) -> None:
+        self._actor = actor
+        self._middleware = tuple(middleware)
+        self.imports = tuple(
+            HostImport(function.interface, function.name, self._import(function, bound))
+            for function, bound in functions
+        )
+
+    def context_of(self, op: Operation) -> Context | None:
+        """The context that the operation's coroutines run in; None for a guest that imports nothing."""
+        if not self.imports:
+            return None
+        return copy_context() if op.trace is None else op.trace.context()
+
+    def _import(self, function: HostFunction, bound: BoundFunction) -> BoundFunction:
+        actor = self._actor
+        if self._middleware:
+            bound = self._behind_middleware(function, bound)
+        params = function.declaration.params
+        is_log = function.name == "log" and [p.type for p in params] == [Scalar.STRING]
+
+        def call(data: bytes) -> bytes | Coroutine[Any, Any, bytes]:
+            op = actor.current
+            if op is None or op.recording is None:
+                raise RuntimeError("a host call without an operation")
+            started = time_ns()
+            trace = None
+            if op.trace is not None:
+                trace = op.trace.host_call(function.interface, function.name, function.effect == "external", started)
+            frame = _Frame(op, op.recording.calls, function, data, trace)
+            token = _FRAME.set(frame)
+            try:
+                answer = bound(data)
+            except BaseException as error:
+                self._ended(frame, started, "raised", None, error)
+                raise
+            finally:
+                _FRAME.reset(token)
+            if type(answer) is not bytes:
+                return self._waiting(answer, frame, started)  # type: ignore[arg-type]
+            frame.open = False
+            if is_log:
+                op.recording.log(started, function.interface, data, function.codec.decode_args(data)[0])
+                self._observe(frame, started, "returned", None)
+            else:
+                self._ended(frame, started, "returned", answer, None)
+            return answer
+
+        return call
+
+    async def _waiting(self, answer: Coroutine[Any, Any, bytes], frame: _Frame, started: int) -> bytes:
+        _FRAME.set(frame)
+        if frame.trace is not None:
+            frame.trace.activate()
+        try:
+            output = await answer
+        except asyncio.CancelledError as error:
+            self._ended(frame, started, "unknown", None, error)
+            raise
+        except BaseException as error:
+            self._ended(frame, started, "raised", None, error)
+            raise
+        self._ended(frame, started, "returned", output, None)
+        return output
+
+    def _ended(
+        self, frame: _Frame, started: int, outcome: Any, output: bytes | None, error: BaseException | None
+    ) -> None:
+        frame.open = False
+        function = frame.function
+        recording = frame.op.recording
+        self._observe(frame, started, outcome, error)
+        if recording is not None:
+            try:
+                recording.host_call(started, function.interface, function.name, frame.input, outcome, output)
+            except ActorError:
+                if error is None:
+                    raise
+
+    def _observe(self, frame: _Frame, started: int, outcome: Any, error: BaseException | None) -> None:
+        function = frame.function
+        now = time_ns()
+        self._actor.services.telemetry.observe_host_call(function.interface, function.name, outcome, now - started)
+        if frame.trace is not None:
+            frame.trace.end(outcome, None if error is None else _error_type(error), now)
+
+    def _behind_middleware(self, function: HostFunction, bound: BoundFunction) -> BoundFunction:
+        actor_id = self._actor.identity.id
+
+        async def wrapped(data: bytes) -> bytes:
+            async def proceed() -> bytes:
+                answer = bound(data)
+                return answer if isinstance(answer, bytes) else await answer
+
+            return await around_host_call(
+                self._middleware, HostCall(actor_id, function.interface, function.name, data), proceed
+            )
+
+        return wrapped
+
+
+class ActorContext:
+    """The `Context` of one capability instance."""
+
+    __slots__ = ("_actor", "_capability", "_grants", "_log")
+
+    def __init__(self, actor: Actor, capability: str, grants: Mapping[str, Any]) -> None:
+        self._actor = actor
+        self._capability = capability
+        self._grants = grants
+        self._log: Logger = _BoundLogger(actor.identity, capability)
+
+    @property
+    def actor(self) -> ActorIdentity:
+        """The actor that this instance serves."""
+        return self._actor.identity
+
+    @property
+    def log(self) -> Logger:
+        """A logger with the actor's fields."""
+        return self._log
+
+    @property
+    def grants(self) -> Mapping[str, Any]:
+        """The effective settings of this capability."""
+        return self._grants
+
+    @property
+    def deadline(self) -> float:
+        """When the current operation ends, in seconds of the event loop's clock."""
+        return self._frame().op.deadline
+
+    @property
+    def call_id(self) -> int:
+        """The number of this host call within its operation, from 0."""
+        return self._frame().index
+
+    @property
+    def effect_key(self) -> str:
+        """The key by which the outside can deduplicate this call."""
+        frame = self._frame()
+        op, function = frame.op, frame.function
+        incarnation = self._actor.journal.writer.incarnation
+        identity = op.identity if op.key is None else op.key
+        return effect_key(
+            self.actor.id,
+            incarnation,
+            identity,  # type: ignore[arg-type]  # without a key it is the 16 bytes made at admission
+            frame.index,
+            function.interface,
+            function.name,
+            frame.input,
+        )
+
+    def guest_log(self, text: str) -> None:
+        """Emit a line of the guest's as a log record of the actor."""
+        frame = _FRAME.get()
+        trace = frame.trace if frame is not None and frame.open else None
+        self._actor.services.telemetry.guest_log(self._actor.attributes, "info", text, trace)
+
+    async def chain(self) -> list[dict[str, Any]]:
+        """The recorded events that the host still holds, oldest first."""
+        events: list[dict[str, Any]] = []
+        for data in await self._actor.services.recent_events(self._actor, CHAIN_EVENTS):
+            try:
+                event = decode_event(data)
+            except ChainTampered:
+                continue
+            events.append(
+                {
+                    "seq": event.seq,
+                    "hash": event.hash.hex(),
+                    "parent": event.parent.hex(),
+                    "type": event.type,
+                    "time_ns": event.time_ns,
+                }
+            )
+        return events
+
+    def request_shutdown(self, result: bytes | None = None) -> None:
+        """End the actor when the current operation is done."""
+        actor = self._actor
+        actor.wants_exit, actor.exit_result = True, result
+        if actor.current is None:
+            actor.resume_or_exit()
+
+    def enqueue(self, function: str, params: list[Any] | None = None) -> None:
+        """Put a call of the actor's own export into its mailbox, as the host."""
+        self._actor.services.enqueue(self._actor, function, params)
+
+    async def call_actor(
+        self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int | None = None
+    ) -> Any:
+        """Call another actor in the name of this one and return its plain value."""
+        frame = self._frame()
+        headers = None if frame.trace is None else frame.trace.headers()
+        return await self._actor.services.call_actor(
+            self._actor, frame.op, actor, function, params, timeout_ms, self.effect_key, headers
+        )
+
+    def report_failure(self, why: str) -> None:
+        """Say that background work of the capability failed."""
+        self._actor.failure_note = f"{self._capability}: {why}"
+        self._log.warning("capability.failure", why=why)
+
+    def _frame(self) -> _Frame:
+        frame = _FRAME.get()
+        if frame is None or not frame.open or frame.op.actor is not self._actor:
+            raise LookupError("there is no current operation: this code does not run within a host call")
+        return frame
+
+
+class _BoundLogger:
+    """stdlib logging with an event name and the actor's fields."""
+
+    __slots__ = ("_extra",)
+
+    def __init__(self, identity: ActorIdentity, capability: str) -> None:
+        self._extra = {"actor": identity.id, "namespace": identity.namespace, "capability": capability}
+
+    def debug(self, event: str, **fields: object) -> None:
+        self._emit(logging.DEBUG, event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        self._emit(logging.INFO, event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self._emit(logging.WARNING, event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        self._emit(logging.ERROR, event, fields)
+
+    def _emit(self, level: int, event: str, fields: Mapping[str, object]) -> None:
+        if log.isEnabledFor(level):
+            shown = {**self._extra, **fields}
+            log.log(level, "%s %s", event, " ".join(f"{k}={v}" for k, v in shown.items()), extra={"event": event})
+
+
+def _error_type(error: BaseException) -> str:
+    return error.code if isinstance(error, ActorError) else type(error).__name__
+
+
+def instantiate_capabilities(
+    actor: Actor,
+    grants: Mapping[str, Mapping[str, Any]],
+    make: Callable[[type[Capability], ActorContext, Mapping[str, Any]], Capability],
+) -> dict[str, Capability]:
+    """A fresh instance of every capability of the actor's type, by name."""
+    return {
+        capability.name: make(
+            capability.cls, ActorContext(actor, capability.name, grants[capability.name]), grants[capability.name]
+        )
+        for capability in actor.type.capabilities
+    }

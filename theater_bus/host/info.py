@@ -1,0 +1,159 @@
+"""What an actor answers about itself, from snapshots of what the chain has acknowledged. Nothing here waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from time import time_ns
+from typing import TYPE_CHECKING, Any
+
+from theater_bus.core.chain.segments import segment_map
+from theater_bus.core.idempotency import Join, Replay
+from theater_bus.core.values.pact_format import format_type
+from theater_bus.core.wire.form import Form
+from theater_bus.core.wire.request import Request
+from theater_bus.errors import TooLarge
+from theater_bus.host.verb_lane import Fields, Handler
+
+if TYPE_CHECKING:
+    from theater_bus.host.actor import Actor
+    from theater_bus.host.shared import Shared
+
+__all__ = ["info_handlers"]
+
+_MARGIN_BYTES = 1024
+
+
+def info_handlers(actor: Actor, shared: Shared) -> Mapping[str, Handler]:
+    """The handlers of the info channel of `actor`."""
+    desk = _Info(actor, shared)
+    return {
+        "status": desk.status,
+        "state": desk.state,
+        "chain": desk.chain,
+        "metrics": desk.metrics,
+        "exports": desk.exports,
+        "manifest": desk.manifest,
+        "operation": desk.operation,
+        "watch": desk.watch,
+    }
+
+
+class _Info:
+    __slots__ = ("_actor", "_shared")
+
+    def __init__(self, actor: Actor, shared: Shared) -> None:
+        self._actor = actor
+        self._shared = shared
+
+    def status(self, fields: Fields) -> dict[str, Any]:
+        actor = self._actor
+        op = actor.current
+        running = None
+        if op is not None:
+            running = {
+                "function": op.entry.name,
+                "since_ms": max(0, time_ns() - op.started_ns) // 1_000_000,
+                "op": op.op,
+                "path": list(op.path),
+            }
+        reason = actor.phases.reason
+        return {
+            "id": actor.identity.id,
+            "name": actor.identity.name,
+            "phase": actor.phases.phase.value,
+            "reason": actor.failure_note or (reason.value if reason is not None else None),
+            "host": actor.identity.host,
+            "incarnation": actor.journal.writer.incarnation,
+            "package": actor.type.package.sha256,
+            "durability": actor.type.manifest.chain.durability,
+            "running": running,
+            "queued": len(actor.mailbox),
+            **self._as_of(),
+        }
+
+    def state(self, fields: Fields) -> dict[str, Any]:
+        state = self._actor.journal.settled.state
+        if state is not None and len(state.nodes) + _MARGIN_BYTES > self._shared.max_payload:
+            size = len(state.nodes)
+            raise TooLarge(
+                f"the state has {size} bytes, a message takes {self._shared.max_payload}. "
+                "Fix: raise the server's max_payload, or read it through a function of the actor",
+                size_bytes=size,
+                limit_bytes=self._shared.max_payload,
+            )
+        if fields["form"] == "cgrf":
+            return {"cgrf": None if state is None else state.standalone(), **self._as_of()}
+        codec = self._actor.type.state_codec
+        value = None
+        if state is not None and codec is not None:
+            request: Request = fields[""]
+            if request.form is Form.MSGPACK:
+                value = codec.decode(state)
+            else:
+                value = codec.decode_json(state, int64="string" if request.int64_strings else "number")
+        return {"state": value, **self._as_of()}
+
+    async def chain(self, fields: Fields) -> dict[str, Any]:
+        actor = self._actor
+        end = actor.journal.settled.seq
+        page = await self._shared.store_of(actor).read(
+            actor.identity.id,
+            fields["from"],
+            fields["limit"],
+            min(fields["bytes"], self._shared.max_payload - 16 * _MARGIN_BYTES),
+        )
+        return {
+            "segments": [segment_map(segment) for segment in page.segments],
+            "next": page.next_seq if page.next_seq < min(end, page.end_seq) else None,
+            **self._as_of(),
+        }
+
+    def metrics(self, fields: Fields) -> dict[str, Any]:
+        actor = self._actor
+        if actor.instance is not None and not actor.instance.busy:
+            actor.metrics.memory(actor.instance.memory_bytes)
+        return {**actor.metrics.snapshot(self._shared.loop.time(), actor.mailbox), **self._as_of()}
+
+    def exports(self, fields: Fields) -> dict[str, Any]:
+        package = self._actor.type.package
+        functions = []
+        for name in sorted(self._actor.type.callable):
+            export = package.exports[name]
+            declared = export.function
+            params = declared.params[1:] if export.stateful else declared.params
+            functions.append(
+                {
+                    "name": name,
+                    "params": [{"name": p.name, "type": format_type(p.type)} for p in params],
+                    "result": None if declared.result is None else format_type(declared.result),
+                }
+            )
+        hashes = package.metadata.export_hashes
+        return {
+            "functions": functions,
+            "hashes": [{"interface": name, "hash": hashes[name]} for name in sorted(hashes)],
+            **self._as_of(),
+        }
+
+    def manifest(self, fields: Fields) -> dict[str, Any]:
+        manifest = self._actor.type.manifest
+        return {"manifest": manifest.to_plain(), "digest": manifest.digest, **self._as_of()}
+
+    async def operation(self, fields: Fields) -> dict[str, Any]:
+        window = self._actor.window
+        known = None if window is None else window.look(fields["caller"], fields["op"])
+        if known is None:
+            return {"outcome": "not-recorded", "answer": None, **self._as_of()}
+        if isinstance(known, Join):
+            return {"outcome": "running", "answer": None, **self._as_of()}
+        assert isinstance(known, Replay)
+        answer = await self._shared.recorded_answer(self._actor, known)
+        return {"outcome": "committed", "answer": answer, **self._as_of()}
+
+    def watch(self, fields: Fields) -> dict[str, Any]:
+        subject = self._shared.watch(self._actor, fields["ttl_ms"] / 1000)
+        return {"subject": subject, "ttl_ms": fields["ttl_ms"], **self._as_of()}
+
+    def _as_of(self) -> dict[str, Any]:
+        settled = self._actor.journal.settled
+        return {"as_of": {"sequence": settled.seq - 1, "head": settled.head}}

@@ -1,0 +1,130 @@
+"""One actor's chain as the actor sees it: record, link, append, and learn what was kept.
+
+Invariants: what was linked is appended at once and in order; `settled` always describes a prefix of the chain that the
+store has acknowledged (sequence, head, state); when an append is refused, everything linked behind it falls together
+and the writer goes back to `settled`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from theater_bus.core.chain.bodies import Checkpoint, Exit, Genesis
+from theater_bus.core.chain.control import Control
+from theater_bus.core.chain.recording import Recording
+from theater_bus.core.chain.segments import Segment, Trace
+from theater_bus.core.chain.writer import ChainWriter, Mark
+from theater_bus.core.values.subtree import Subtree
+from theater_bus.errors import ActorError
+from theater_bus.host.chain import ChainStore
+
+__all__ = ["Decided", "Journal", "Settled"]
+
+Decided: TypeAlias = Callable[[ActorError | None], None]
+"""Called once when the append of a segment is decided: None when it is kept. It must not raise."""
+
+
+@dataclass(slots=True)
+class Settled:
+    """The acknowledged end of the chain: what `info` answers from."""
+
+    seq: int
+    head: bytes
+    state: Subtree | None
+    mark: Mark
+
+
+class _Pending:
+    """A segment that waits for its acknowledgement; `done` is what the store calls."""
+
+    __slots__ = ("decided", "journal", "mark", "state")
+
+    def __init__(self, journal: Journal, mark: Mark, state: Subtree | None, decided: Decided | None) -> None:
+        self.journal: Journal | None = journal
+        self.mark, self.state, self.decided = mark, state, decided
+
+    def done(self, error: ActorError | None) -> None:
+        journal = self.journal
+        if journal is not None:
+            journal._decide(self, error)
+
+
+class Journal:
+    """The chain of one actor. `ahead` is how many segments wait for their acknowledgement."""
+
+    __slots__ = ("_actor", "_failed", "_pending", "_store", "settled", "writer")
+
+    def __init__(
+        self,
+        actor: str,
+        writer: ChainWriter,
+        store: ChainStore,
+        state: Subtree | None,
+        failed: Callable[[ActorError], None],
+    ) -> None:
+        self._actor = actor
+        self.writer = writer
+        self._store = store
+        self._pending: deque[_Pending] = deque()
+        self._failed = failed
+        self.settled = Settled(writer.seq, writer.head, state, writer.mark())
+
+    @property
+    def ahead(self) -> int:
+        """How many segments wait for their acknowledgement."""
+        return len(self._pending)
+
+    @property
+    def refusing(self) -> bool:
+        """Whether the store refuses for good, until an append succeeds."""
+        return self._store.refusing
+
+    def commit(self, recording: Recording, trace: Trace | None, state: Subtree | None, decided: Decided) -> int:
+        """Link a recorded operation and append it; returns the sequence of its first event.
+
+        `state` is the state after it. `decided` is called when the append is, for `memory` before this returns.
+        """
+        segment = recording.commit(trace)
+        self._append(segment, state, decided)
+        return segment.first
+
+    def write(
+        self,
+        time_ns: int,
+        body: Genesis | Control | Checkpoint | Exit,
+        state: Subtree | None,
+        decided: Decided | None = None,
+    ) -> None:
+        """Link one event that is no operation, and append it. `state` is the state after it."""
+        self._append(self.writer.write(time_ns, body), state, decided)
+
+    def _append(self, segment: Segment, state: Subtree | None, decided: Decided | None) -> None:
+        pending = _Pending(self, self.writer.mark(), state, decided)
+        self._pending.append(pending)
+        self._store.append(self._actor, (segment,), pending.done)
+
+    def _decide(self, pending: _Pending, error: ActorError | None) -> None:
+        pending.journal = None
+        if error is not None:
+            self._fall(error)
+            return
+        self._pending.popleft()
+        settled = self.settled
+        settled.mark, settled.state = pending.mark, pending.state
+        settled.seq, settled.head = pending.mark.seq, pending.mark.head
+        if pending.decided is not None:
+            pending.decided(None)
+
+    def _fall(self, error: ActorError) -> None:
+        """The first refusal takes all that was linked behind it; the store's later refusals find nobody."""
+        fallen, self._pending = self._pending, deque()
+        self.writer.rewind(self.settled.mark)
+        for pending in fallen:
+            pending.journal = None
+        self._failed(error)
+        for pending in fallen:
+            if pending.decided is not None:
+                pending.decided(error)

@@ -1,0 +1,188 @@
+"""The ops lane of one actor: from a message to an admitted operation, or to a refusal.
+
+Called by the bus for every message, in its reader: everything here is synchronous, bounded and never raises.
+"""
+
+from __future__ import annotations
+
+from time import time, time_ns
+from typing import TYPE_CHECKING
+
+from theater_bus.bus import Connection, Message
+from theater_bus.capability import Proof
+from theater_bus.capability import Request as AccessRequest
+from theater_bus.core.idempotency import Join, Replay, Window
+from theater_bus.core.wire.caller import Caller, proof_of, scope_of
+from theater_bus.core.wire.callpath import check_cycle
+from theater_bus.core.wire.deadline import remaining
+from theater_bus.core.wire.digest import operation_digest
+from theater_bus.core.wire.form import CONTENT_TYPE, Form
+from theater_bus.core.wire.request import Request, decode_request
+from theater_bus.core.wire.subjects import OpsSubjects
+from theater_bus.errors import ActorError, PermissionDenied, TheaterError
+from theater_bus.host.failure import unexpected
+from theater_bus.host.operation import Operation
+from theater_bus.host.reply import MessageReply, send_error
+
+if TYPE_CHECKING:
+    from theater_bus.host.access import Access
+    from theater_bus.host.actor import Actor
+    from theater_bus.host.package import FunctionEntry
+    from theater_bus.host.shared import Shared
+
+__all__ = ["OpsLane"]
+
+_ENVELOPE_BYTES = 256
+
+
+class OpsLane:
+    """Takes the messages of `theater.<ns>.ops.<id>.>`."""
+
+    __slots__ = ("_actor", "_connection", "_shared", "_subjects")
+
+    def __init__(self, actor: Actor, connection: Connection, subjects: OpsSubjects, shared: Shared) -> None:
+        self._actor = actor
+        self._connection = connection
+        self._subjects = subjects
+        self._shared = shared
+
+    def receive(self, message: Message) -> None:
+        """Admit the request in `message`, or answer why not. A reply subject that is no inbox gets nothing at all."""
+        arrival = time_ns()
+        reply = message.reply
+        shared = self._shared
+        if reply and not shared.replies.allows(reply):
+            shared.refused_reply(message.subject, reply)
+            return
+        request: Request | None = None
+        entry: FunctionEntry | None = None
+        try:
+            target = self._subjects.parse(message.subject)
+            headers = message.headers
+            request = decode_request(
+                message.data, None if headers is None else headers.get(CONTENT_TYPE), headers, shared.limits
+            )
+            actor = self._actor
+            entry = actor.type.function(target.function)
+            self._admit(message, arrival, entry, request, target.caller)
+        except ActorError as error:
+            self._refuse(message, request, entry, error, arrival)
+        except Exception as error:  # noqa: BLE001  a bug here must not end the connection's reader
+            self._refuse(message, request, entry, unexpected(self._actor.identity.id, error), arrival)
+
+    def _admit(
+        self, message: Message, arrival: int, entry: FunctionEntry, request: Request, caller: Caller | None
+    ) -> None:
+        actor, shared = self._actor, self._shared
+        if request.path:
+            check_cycle(request.path, actor.identity.id)
+        timeout_ms = request.timeout_ms
+        if request.sent_ms is not None or timeout_ms is None or timeout_ms <= 0:
+            budget = remaining(timeout_ms, request.sent_ms, int(time() * 1000), actor.type.manifest.limits.timeout_ms)
+            timeout_ms = budget.left_ms
+            if budget.skewed:
+                shared.telemetry.count("theater.requests.skewed")
+        if caller is None:
+            caller_id, proof, scope = "", "none", ""
+        else:
+            found = proof_of(caller, caller_subjects=shared.caller_subjects)
+            caller_id, proof, scope = caller.id, found.value, scope_of(caller.id, found)
+        manifest = actor.type.manifest
+        if proof == "none" and manifest.require_caller:
+            raise PermissionDenied(
+                f"{entry.name} needs a proven caller and this request has none. "
+                "Fix: end the subject in .@.<caller>, with permissions that prove it, and set caller_subjects"
+            )
+        codec = entry.codec
+        if request.cgrf is not None:
+            params = codec.check_params(request.cgrf)
+        else:
+            params = codec.encode_params(request.params, request.form is not Form.MSGPACK)
+        op = Operation(
+            actor,
+            entry,
+            params,
+            MessageReply(self._connection, message.reply, request),
+            caller=caller_id,
+            proof=_PROOFS[proof],
+            scope=scope,
+            op=request.op,
+            deadline=shared.loop.time() + timeout_ms / 1000,
+            reply=message.reply,
+            path=request.path,
+            arrival_ns=arrival,
+            size_bytes=len(message.data) + _ENVELOPE_BYTES,
+            outbox=request.outbox,
+            trace=shared.telemetry.start_operation(
+                entry.spec, message.headers, actor.attributes, arrival, one_way=not message.reply
+            ),
+        )
+        access = shared.access
+        if access is not None:
+            self._judge(access, op)
+        else:
+            self._enter(op)
+
+    def _judge(self, access: Access, op: Operation) -> None:
+        identity = self._actor.identity
+        question = AccessRequest(identity.namespace, identity.id, op.entry.name, op.caller, op.proof)
+        known = access.remembered(question)
+        if known is not None:
+            self._decided(op, known)
+        else:
+            access.ask(question, lambda refusal: self._decided(op, refusal))
+
+    def _decided(self, op: Operation, refusal: ActorError | bool) -> None:
+        if isinstance(refusal, ActorError):
+            self._actor.refuse_unadmitted(op, refusal)
+            return
+        try:
+            self._enter(op)
+        except ActorError as error:
+            self._actor.refuse_unadmitted(op, error)
+
+    def _enter(self, op: Operation) -> None:
+        actor = self._actor
+        key = op.key
+        if key is None:
+            actor.submit_or_refuse(op)
+            return
+        window = actor.window
+        if window is None:
+            window = actor.window = Window(self._shared.window_bounds)
+        op.digest = operation_digest(op.entry.name, op.params.standalone)
+        admission = window.admit(key[0], key[1], op.digest, op)
+        if isinstance(admission, Join):
+            admission.token.join(op)
+        elif isinstance(admission, Replay):
+            self._shared.replay(actor, op, admission)
+        else:
+            actor.submit_or_refuse(op)
+
+    def _refuse(
+        self,
+        message: Message,
+        request: Request | None,
+        entry: FunctionEntry | None,
+        error: ActorError,
+        arrival: int,
+    ) -> None:
+        actor, telemetry = self._actor, self._shared.telemetry
+        spec = actor.type.unknown if entry is None else entry.spec
+        now = time_ns()
+        try:
+            telemetry.observe_operation(spec, error.code, 0, 0, now - arrival)
+            trace = telemetry.start_operation(
+                spec, message.headers, actor.attributes, arrival, one_way=not message.reply
+            )
+            if trace is not None:
+                trace.end(error.code, None, now)
+            actor.metrics.refused(error.code, now)
+            if not message.reply:
+                self._shared.dropped(actor, message.subject, error)
+            send_error(self._connection, message.reply, error, request)
+        except TheaterError as failure:
+            self._shared.dropped(actor, message.subject, failure)
+
+
+_PROOFS: dict[str, Proof] = {"subject": "subject", "actor": "actor", "host": "host", "none": "none"}

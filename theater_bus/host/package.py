@@ -1,0 +1,201 @@
+"""What actors of one package and one manifest share: the functions with their codecs, the imports, the limits.
+
+Made once per (package, manifest) and kept, so that the ten thousandth actor of a kind costs its instance and little
+more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from theater_bus.core.mailbox import Bounds
+from theater_bus.core.manifest import Manifest
+from theater_bus.core.values.codec import FunctionCodec, ValueCodec, function_codec, value_codec
+from theater_bus.core.values.contract import ImportBinding, check_imports
+from theater_bus.core.values.export_table import Export, exported_functions
+from theater_bus.core.values.metadata import PackageMetadata, parse_metadata
+from theater_bus.core.values.types import Type
+from theater_bus.engine import Budget, Limits, Module
+from theater_bus.errors import FunctionNotFound, SpawnRefused
+
+if TYPE_CHECKING:
+    from theater_bus.host.middleware import Middleware
+    from theater_bus.plugins import CapabilityType, PluginRegistry
+    from theater_bus.telemetry import FunctionSpec, Telemetry
+
+__all__ = ["INIT", "ActorType", "FunctionEntry", "Package", "make_actor_type", "read_package"]
+
+INIT = "theater:simple/actor.init"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Package:
+    """A loaded module and what its metadata declares."""
+
+    module: Module
+    metadata: PackageMetadata
+    exports: Mapping[str, Export]
+
+    @property
+    def sha256(self) -> bytes:
+        """Digest of the module's bytes, 32 bytes."""
+        return bytes.fromhex(self.module.sha256)
+
+
+class FunctionEntry:
+    """One function of an actor's type: its symbol, its codec, and how telemetry names it."""
+
+    __slots__ = ("codec", "name", "spec", "stateful", "symbol")
+
+    def __init__(self, export: Export, spec: FunctionSpec) -> None:
+        self.name = export.name
+        self.symbol = export.symbol
+        self.stateful = export.stateful
+        self.codec: FunctionCodec = function_codec(export.function, export.stateful)
+        self.spec = spec
+
+
+@dataclass(slots=True, eq=False)
+class ActorType:
+    """Everything about an actor that is not its own: shared, never changed after it is made."""
+
+    package: Package
+    manifest: Manifest
+    callable: Mapping[str, FunctionEntry]
+    owned: Mapping[str, FunctionEntry]
+    capabilities: tuple[CapabilityType, ...]
+    bindings: tuple[ImportBinding, ...]
+    state_type: Type | None
+    limits: Limits
+    budget: Budget
+    mailbox_bounds: Bounds
+    middleware: Middleware | None
+    fresh_each_time: bool
+    unknown: FunctionSpec
+
+    @property
+    def init(self) -> FunctionEntry | None:
+        """`theater:simple/actor.init`, where the package has it."""
+        return self.owned.get(INIT)
+
+    @property
+    def state_codec(self) -> ValueCodec | None:
+        """Between the state and its plain form; None where the package declares no state."""
+        return None if self.state_type is None else value_codec(self.state_type)
+
+    def function(self, name: str) -> FunctionEntry:
+        """The function that callers know as `name`. Raises `FunctionNotFound` with the nearest names."""
+        entry = self.callable.get(name)
+        if entry is not None:
+            return entry
+        nearest = get_close_matches(name, self.callable, 3)
+        hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+        raise FunctionNotFound(f"there is no function {name[:120]!r}.{hint}", function=name[:120], nearest=nearest)
+
+    def own_function(self, name: str) -> FunctionEntry:
+        """A function as the actor's own capabilities may call it: callbacks included, the lifecycle excluded."""
+        entry = self.owned.get(name)
+        if entry is not None and name != INIT:
+            return entry
+        return self.function(name)
+
+
+def read_package(module: Module) -> Package:
+    """Read a module's metadata. Raises `SpawnRefused` when it has none, or when it says what is not so."""
+    if module.metadata is None:
+        raise SpawnRefused(
+            "the module carries no metadata (no `__pack_types` export), so nothing is known of its functions' types. "
+            "Fix: build it with packr-guest, or add metadata with `theater-bus build --pact FILE.pact`"
+        )
+    metadata = parse_metadata(module.metadata)
+    if metadata.problems:
+        raise SpawnRefused(
+            "the package's metadata contradicts itself: " + "; ".join(metadata.problems), problems=metadata.problems
+        )
+    return Package(module, metadata, exported_functions(metadata, module.callables))
+
+
+def make_actor_type(
+    package: Package,
+    manifest: Manifest,
+    registry: PluginRegistry,
+    telemetry: Telemetry,
+    namespace: str,
+    middleware: Middleware | None,
+    limits: Limits,
+    budget: Budget,
+) -> ActorType:
+    """Hold a package against its manifest and the plugins of this host. Raises `SpawnRefused`, saying what to add."""
+    capabilities = tuple(_capability(name, registry) for name in sorted(manifest.capabilities))
+    provided: dict[str, list[tuple[str, object]]] = {}
+    for capability in capabilities:
+        for interface in capability.interfaces:
+            provided.setdefault(interface.name, []).append((capability.name, interface))
+    available: dict[str, list[tuple[str, object]]] = {}
+    for capability in registry.capabilities.values():
+        for interface in capability.interfaces:
+            available.setdefault(interface.name, []).append((capability.name, interface))
+    check = check_imports(package.metadata, package.module.imports, provided, available)  # type: ignore[arg-type]
+    bindings = check.require()
+    claimed = frozenset(name for capability in registry.capabilities.values() for name in capability.calls)
+    entries = {
+        name: FunctionEntry(export, telemetry.function_spec(name, namespace))
+        for name, export in package.exports.items()
+    }
+    owned = {
+        n: e for n, e in entries.items() if package.exports[n].lifecycle or package.exports[n].interface in claimed
+    }
+    return ActorType(
+        package=package,
+        manifest=manifest,
+        callable=_exposed({n: e for n, e in entries.items() if n not in owned}, manifest),
+        owned=owned,
+        capabilities=capabilities,
+        bindings=bindings,
+        state_type=_state_type(package),
+        limits=limits,
+        budget=budget,
+        mailbox_bounds=manifest.mailbox,
+        middleware=middleware,
+        fresh_each_time=manifest.isolation == "operation",
+        unknown=telemetry.function_spec("_OTHER", namespace, known=False),
+    )
+
+
+def _capability(name: str, registry: PluginRegistry) -> CapabilityType:
+    found = registry.capabilities.get(name)
+    if found is not None:
+        return found
+    nearest = get_close_matches(name, registry.capabilities, 1)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    offered = ", ".join(sorted(registry.capabilities)) or "none"
+    raise SpawnRefused(
+        f"no plugin of this host offers the capability {name!r}.{hint} Offered: {offered}. "
+        "Fix: install the plugin, or allow it in plugins_allow",
+        capability=name,
+        nearest=nearest,
+    )
+
+
+def _exposed(entries: Mapping[str, FunctionEntry], manifest: Manifest) -> dict[str, FunctionEntry]:
+    if manifest.expose is None:
+        return dict(entries)
+    missing = [name for name in manifest.expose if name not in entries]
+    if missing:
+        raise SpawnRefused(
+            f"expose names {', '.join(missing)}, which the package does not offer to callers. "
+            f"Offered: {', '.join(sorted(entries))}",
+            missing=missing,
+        )
+    return {name: entry for name, entry in entries.items() if name in manifest.expose}
+
+
+def _state_type(package: Package) -> Type | None:
+    """The type of the state: that of the first stateful export, since all of one package pass the same state."""
+    for export in package.exports.values():
+        if export.stateful:
+            return export.function.params[0].type
+    return None

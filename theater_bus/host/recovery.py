@@ -1,0 +1,105 @@
+"""Bring back what a data directory holds: every `file` actor whose incarnation has not ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import time_ns
+from typing import TYPE_CHECKING
+
+from theater_bus.capability import ActorIdentity
+from theater_bus.core.chain.control import Recovered
+from theater_bus.core.chain.events import unpack
+from theater_bus.core.chain.recording import Limits as RecordLimits
+from theater_bus.core.chain.restore import RecoveredActor
+from theater_bus.core.chain.writer import ChainWriter
+from theater_bus.core.idempotency import KeyRecord, Window
+from theater_bus.core.manifest import Manifest, from_mapping
+from theater_bus.core.values.cgrf import parse
+from theater_bus.errors import ActorError, SpawnRefused, TheaterError
+from theater_bus.host.actor import Actor
+from theater_bus.host.journal import Journal
+from theater_bus.telemetry import ActorAttributes
+
+if TYPE_CHECKING:
+    from theater_bus.host.chain import FileStore
+    from theater_bus.host.host import Host
+    from theater_bus.host.spawning import Spawner
+
+__all__ = ["recover_all"]
+
+log = logging.getLogger("theater_bus.host")
+
+
+async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
+    """Recover the actors of `store` one after another; one that cannot come back is named and hinders no other."""
+    for tail in list(store.tails()):
+        if tail.exited:
+            continue
+        try:
+            recovered = await store.recover(tail.actor)
+            if recovered.exited is None:
+                await _recover(host, spawner, store, recovered)
+        except TheaterError as error:
+            log.error("actor %s cannot be recovered: %s", tail.actor, error)
+            host.telemetry.event("actor.unrecoverable", actor=tail.actor, host=host.id, reason=str(error))
+
+
+async def _recover(host: Host, spawner: Spawner, store: FileStore, found: RecoveredActor) -> None:
+    wasm = await _object(store, found.package, "package")
+    manifest = _manifest(await _object(store, found.manifest, "manifest"))
+    package = await spawner.load(wasm)
+    type_ = spawner.type_of(package, manifest.cut(host.limits))
+    host.reserve(found.actor)
+    identity = ActorIdentity(found.actor, host.namespace, manifest.name, host.id)
+    attributes = ActorAttributes(found.actor, host.namespace, manifest.name, host.id)
+    state = None if found.state is None else parse(found.state)
+    actor = Actor(type_, identity, attributes, host, state, host.loop.time())
+    tail = store.open(found.actor, found.incarnation)
+    writer = ChainWriter(
+        found.actor,
+        found.incarnation,
+        found.next_seq,
+        found.head,
+        state=found.state,
+        next_outbox=found.next_outbox,
+        inline_max=found.inline_max,
+        limits=RecordLimits(type_.manifest.limits.host_calls, type_.manifest.limits.record_bytes),
+    )
+    actor.journal = Journal(found.actor, writer, store, state, actor.fallen)
+    _restore_window(host, actor, found)
+    try:
+        decided: asyncio.Future[ActorError | None] = host.loop.create_future()
+        actor.journal.write(time_ns(), Recovered(tail.epoch, host.id), state, decided.set_result)
+        error = await decided
+        if error is not None:
+            raise error
+        await spawner.start_capabilities(actor, spawner.grants_of(type_), found.snapshots)
+        await host.admit(actor)
+        if found.phase == "paused":
+            actor.phases.pause()
+    except BaseException:
+        host.release(found.actor)
+        raise
+    host.telemetry.event("actor.recovered", actor=found.actor, host=host.id)
+
+
+def _restore_window(host: Host, actor: Actor, found: RecoveredActor) -> None:
+    if not found.window:
+        return
+    window = actor.window = Window(host.shared.window_bounds)
+    window.restore(
+        [KeyRecord(e.scope, e.key, e.request, e.answer, e.seq, is_error=False) for e in found.window],
+        host.loop.time(),
+    )
+
+
+async def _object(store: FileStore, digest: bytes, what: str) -> bytes:
+    data = await store.payload(digest)
+    if data is None:
+        raise SpawnRefused(f"its {what} (SHA-256 {digest.hex()}) is not in the data directory's objects")
+    return data
+
+
+def _manifest(data: bytes) -> Manifest:
+    return from_mapping(unpack(data), "the recorded manifest")

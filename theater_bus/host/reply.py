@@ -1,0 +1,101 @@
+"""Answers to messages: encoded in the form that the request came in, sized before anything is recorded."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from theater_bus.bus import Connection
+from theater_bus.core.wire.form import Form
+from theater_bus.core.wire.request import Request
+from theater_bus.core.wire.response import Encoded, encode_cgrf, encode_error, encode_value, encode_void
+from theater_bus.errors import ActorError, GuestError, TheaterError, TooLarge
+
+if TYPE_CHECKING:
+    from theater_bus.core.values.codec import Outcome
+    from theater_bus.host.package import FunctionEntry
+
+__all__ = ["MessageReply", "encode_outcome", "guest_error", "send_error"]
+
+log = logging.getLogger("theater_bus.host")
+
+_HEADER_BYTES = 256  # what our own reply headers take at most
+
+
+def guest_error(entry: FunctionEntry, outcome: Outcome) -> GuestError:
+    """The guest's own `err(…)` as an error."""
+    return GuestError(outcome.text, function=entry.name, value=outcome.error)
+
+
+def encode_outcome(entry: FunctionEntry, outcome: Outcome, request: Request) -> Encoded:
+    """The reply for an outcome, as `request` wants it. Raises an `ActorError` when it cannot be told in that form."""
+    form, has_type = request.form, request.has_type
+    if not outcome.ok:
+        return encode_error(guest_error(entry, outcome), form, has_type=has_type)
+    if request.reply == "value":
+        value: Any
+        if form is Form.MSGPACK:
+            value = outcome.plain()
+        else:
+            value = outcome.json(int64="string" if request.int64_strings else "number")
+        return encode_value(value, form, has_type=has_type)
+    if request.reply == "cgrf":
+        return encode_cgrf(outcome.cgrf(), form, has_type=has_type)
+    return encode_void(form, has_type=has_type)
+
+
+def send_error(connection: Connection, subject: str, error: ActorError, request: Request | None) -> None:
+    """Publish an error reply; nothing happens without a reply subject. Never raises."""
+    if not subject:
+        return
+    if request is None:
+        body, headers = encode_error(error)
+    else:
+        body, headers = encode_error(error, request.form, has_type=request.has_type)
+    connection.publish(subject, body, headers=headers)
+
+
+class MessageReply:
+    """The `Answer` to a request that came as a message."""
+
+    __slots__ = ("_connection", "_encoded", "_request", "subject")
+
+    def __init__(self, connection: Connection, subject: str, request: Request) -> None:
+        self._connection = connection
+        self._request = request
+        self._encoded: Encoded | None = None
+        self.subject = subject
+
+    def prepare(self, entry: FunctionEntry, outcome: Outcome) -> None:
+        """Encode the answer and hold it against the server's `max_payload`. Raises `TooLarge`."""
+        if not self.subject:
+            return
+        encoded = encode_outcome(entry, outcome, self._request)
+        limit = self._connection.max_payload
+        size = len(encoded[0])
+        if size + _HEADER_BYTES > limit:
+            raise TooLarge(
+                f"the result of {entry.name} has {size} bytes as a message, the server takes {limit}. "
+                "Fix: return less, or raise the server's max_payload",
+                size_bytes=size,
+                limit_bytes=limit,
+            )
+        self._encoded = encoded
+
+    def send(self, entry: FunctionEntry, outcome: Outcome | None, error: ActorError | None) -> None:
+        """Publish the answer. One that joined late and cannot be told its form is told so, `ran: committed`."""
+        if not self.subject:
+            return
+        if error is None and outcome is not None and self._encoded is None:
+            try:
+                self.prepare(entry, outcome)
+            except ActorError as refused:
+                refused.ran = refused.details["ran"] = "committed"
+                error = refused
+        try:
+            if error is not None:
+                send_error(self._connection, self.subject, error, self._request)
+            elif self._encoded is not None:
+                self._connection.publish(self.subject, self._encoded[0], headers=self._encoded[1])
+        except TheaterError as lost:
+            log.warning("a reply could not be sent: %s", lost)

@@ -1,0 +1,111 @@
+"""The host's settings: from arguments, then `THEATER_BUS_*` variables, then defaults. Unknown names are refused."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from theater_bus.bus import BusSettings, TlsSettings
+from theater_bus.core.manifest import HostLimits
+from theater_bus.core.wire.reply import DEFAULT_REPLY_PREFIXES
+
+__all__ = ["HostSettings"]
+
+Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+_LISTS = ("servers", "reply_prefixes", "plugins_allow")
+
+
+def _default_host_id() -> str:
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in socket.gethostname())[:40]
+    return f"{name or 'host'}-{os.getpid()}"
+
+
+class HostSettings(BaseSettings):
+    """Everything that a host process can be told. Durations and sizes carry their unit in their name.
+
+    Variables hold lists separated by commas: `THEATER_BUS_SERVERS=nats://a:4222,nats://b:4222`.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="THEATER_BUS_", extra="forbid", frozen=True)
+
+    # where the bus is, and as whom
+    servers: Annotated[tuple[str, ...], NoDecode] = ("nats://127.0.0.1:4222",)
+    user: str | None = None
+    password: SecretStr | None = None
+    token: SecretStr | None = None
+    creds_file: Path | None = None
+    nkey_seed_file: Path | None = None
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_hostname: str | None = None
+    tls_handshake_first: bool = False
+    inbox_prefix: str = "_INBOX"
+    light_subscriptions: bool = True
+
+    # who this host is
+    namespace: Token = "default"
+    host_id: Token = Field(default_factory=_default_host_id)
+    mode: Literal["dev", "production"] = "dev"
+
+    # what it keeps and loads
+    data_dir: Path | None = None
+    packages_dir: Path | None = None
+    cache_dir: Path | None = None
+    fsync: Literal["always", "interval", "never"] = "always"
+
+    # who may do what
+    caller_subjects: bool = False
+    authorize_default: Literal["allow", "deny"] = "allow"
+    reply_prefixes: Annotated[tuple[str, ...], NoDecode] = DEFAULT_REPLY_PREFIXES
+    plugins_allow: Annotated[tuple[str, ...] | None, NoDecode] = None
+
+    # bounds
+    grace_ms: int = Field(10_000, ge=0, le=3_600_000)
+    turn_ms: float = Field(2.0, gt=0, le=1_000)
+    max_actors: int = Field(100_000, ge=1)
+    max_memory_bytes: int = Field(1 << 30, ge=65_536)
+    max_cpu_ms: int = Field(60_000, ge=1)
+    max_timeout_ms: int = Field(3_600_000, ge=1)
+    blocking_threads: int = Field(8, ge=1, le=256)
+    heartbeat_ms: int = Field(5_000, ge=100)
+
+    @field_validator(*_LISTS, mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    def bus(self) -> BusSettings:
+        """The part that the bus needs."""
+        tls = None
+        if self.tls_ca or self.tls_cert or self.tls_hostname or self.tls_handshake_first:
+            tls = TlsSettings(self.tls_ca, self.tls_cert, self.tls_key, self.tls_hostname, self.tls_handshake_first)
+        return BusSettings(
+            servers=self.servers,
+            name=f"theater-bus host {self.host_id}",
+            user=self.user,
+            password=None if self.password is None else self.password.get_secret_value(),
+            token=None if self.token is None else self.token.get_secret_value(),
+            creds_file=self.creds_file,
+            nkey_seed_file=self.nkey_seed_file,
+            tls=tls,
+            inbox_prefix=self.inbox_prefix,
+            light_subscriptions=self.light_subscriptions,
+        )
+
+    def host_limits(self) -> HostLimits:
+        """The most that one actor gets here."""
+        return HostLimits(memory_bytes=self.max_memory_bytes, cpu_ms=self.max_cpu_ms, timeout_ms=self.max_timeout_ms)
+
+    def allowed_plugins(self) -> tuple[str, ...] | None:
+        """The plugins that may be imported; None for all, which only `dev` mode has."""
+        if self.plugins_allow is None and self.mode == "production":
+            return ()
+        return self.plugins_allow

@@ -1,0 +1,292 @@
+"""From a manifest and a package to an actor that answers: checks first, then each step, and back out on failure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import time, time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from theater_bus.capability import ActorIdentity, Capability
+from theater_bus.core.chain.bodies import Genesis
+from theater_bus.core.chain.recording import Limits as RecordLimits
+from theater_bus.core.chain.writer import ChainWriter
+from theater_bus.core.manifest import Manifest
+from theater_bus.core.values.subtree import Subtree
+from theater_bus.core.wire.identity import check_name, generate_id, incarnation
+from theater_bus.engine import Budget, Limits
+from theater_bus.errors import ActorError, OperationTimeout, SpawnRefused
+from theater_bus.host.actor import Actor
+from theater_bus.host.host_call import ActorContext, HostCalls
+from theater_bus.host.journal import Journal
+from theater_bus.host.operation import Operation
+from theater_bus.host.package import ActorType, FunctionEntry, Package, make_actor_type, read_package
+from theater_bus.telemetry import ActorAttributes
+
+if TYPE_CHECKING:
+    from theater_bus.core.values.codec import Outcome
+    from theater_bus.host.host import Host
+
+__all__ = ["NO_STATE", "SpawnRequest", "Spawner"]
+
+ABI: Final = "pack/2"
+CAPABILITY_START_S = 10.0
+NO_STATE: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnRequest:
+    """What to spawn. `state` is a plain value for the declared state type, or `NO_STATE` for the manifest's."""
+
+    manifest: Manifest
+    wasm: bytes
+    id: str | None = None
+    state: Any = NO_STATE
+    parent: str | None = None
+    from_json: bool = False
+
+
+class FutureAnswer:
+    """An `Answer` for code of this process."""
+
+    __slots__ = ("future", "subject")
+
+    def __init__(self) -> None:
+        self.subject = ""
+        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    def prepare(self, entry: FunctionEntry, outcome: Outcome) -> None:
+        """Nothing to make ready."""
+
+    def send(self, entry: FunctionEntry, outcome: Outcome | None, error: ActorError | None) -> None:
+        """Hand the outcome over."""
+        if self.future.done():
+            return
+        if error is not None:
+            self.future.set_exception(error)
+        elif outcome is not None:
+            self.future.set_result(outcome)
+
+
+class Spawner:
+    """Makes actors for one host. Types are made once per package and manifest, and kept while they are used."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._packages: dict[str, Package] = {}
+        self._types: dict[tuple[str, bytes], ActorType] = {}
+
+    async def spawn(self, request: SpawnRequest) -> Actor:
+        """Start an actor; returns when its lanes are subscribed. Raises `SpawnRefused`, `ActorExists`, or what `init`
+        ended with.
+        """
+        host = self._host
+        manifest = request.manifest.cut(host.limits)
+        self._check_durability(manifest)
+        actor_id = request.id or manifest.id
+        actor_id = check_name(actor_id) if actor_id else generate_id(int(time() * 1000), os.urandom(10))
+        host.reserve(actor_id)
+        try:
+            package = await self.load(request.wasm)
+            await host.check_free(actor_id)
+            actor = self._make(actor_id, request, self.type_of(package, manifest))
+        except BaseException:
+            host.release(actor_id)
+            raise
+        try:
+            await self._start(actor, request)
+        except BaseException as error:
+            await host.abandon(actor, error)
+            raise
+        return actor
+
+    async def load(self, wasm: bytes) -> Package:
+        """The package in these bytes, compiled at most once. Raises `SpawnRefused`."""
+        module = await self._host.engine.load(wasm)
+        package = self._packages.get(module.sha256)
+        if package is None or package.module is not module:
+            package = self._packages[module.sha256] = read_package(module)
+        return package
+
+    def grants_of(self, type_: ActorType) -> dict[str, Mapping[str, Any]]:
+        """The effective settings of every capability: what the manifest asks for, checked."""
+        return {c.name: _validated(c.name, c.cls, type_.manifest.capabilities[c.name]) for c in type_.capabilities}
+
+    def _check_durability(self, manifest: Manifest) -> None:
+        durability = manifest.chain.durability
+        if durability == "sync":
+            raise SpawnRefused(
+                'this host does not offer durability = "sync". Fix: use "file" (with serve --data DIR) or "memory"',
+                durability=durability,
+            )
+        if durability == "file" and self._host.file_store is None:
+            raise SpawnRefused(
+                'durability = "file" needs a data directory. Fix: start the host with --data DIR', durability=durability
+            )
+
+    def type_of(self, package: Package, manifest: Manifest) -> ActorType:
+        """The (kept) type of actors of this package under this manifest. Raises `SpawnRefused`."""
+        host = self._host
+        key = (package.module.sha256, manifest.digest)
+        found = self._types.get(key)
+        if found is None or found.package is not package:
+            limits = manifest.limits
+            found = self._types[key] = make_actor_type(
+                package,
+                manifest,
+                host.registry,
+                host.telemetry,
+                host.namespace,
+                host.middleware,
+                Limits(limits.memory_bytes, limits.table_elements, limits.result_bytes),
+                Budget(cpu_ms=limits.cpu_ms),
+            )
+        return found
+
+    def _make(self, actor_id: str, request: SpawnRequest, type_: ActorType) -> Actor:
+        host, manifest = self._host, type_.manifest
+        identity = ActorIdentity(actor_id, host.namespace, manifest.name, host.id)
+        attributes = ActorAttributes(actor_id, host.namespace, manifest.name, host.id)
+        state = _initial_state(type_, request)
+        actor = Actor(type_, identity, attributes, host, state, host.loop.time())
+        born = incarnation(int(time() * 1000), os.urandom(10))
+        store = host.store_of(actor)
+        tail = store.open(actor_id, born)
+        writer = ChainWriter(
+            actor_id,
+            born,
+            tail.next_seq,
+            tail.head,
+            inline_max=manifest.chain.inline_max,
+            limits=RecordLimits(manifest.limits.host_calls, manifest.limits.record_bytes),
+        )
+        actor.journal = Journal(actor_id, writer, store, state, actor.fallen)
+        host.bound_chain(actor)
+        return actor
+
+    async def _start(self, actor: Actor, request: SpawnRequest) -> None:
+        host, type_ = self._host, actor.type
+        grants = self.grants_of(type_)
+        await host.keep_objects(actor, request.wasm)
+        body = Genesis(
+            actor.identity.id,
+            actor.journal.writer.incarnation,
+            type_.package.sha256,
+            type_.manifest.digest,
+            host.grants_digest(grants),
+            None if actor.state is None else actor.state.standalone(),
+            host.engine_name,
+            ABI,
+            type_.manifest.chain.inline_max,
+            request.parent,
+            None,
+        )
+        actor.journal.write(time_ns(), body, actor.state)
+        await self.start_capabilities(actor, grants)
+        await self._init(actor)
+        await host.admit(actor)
+
+    async def start_capabilities(
+        self, actor: Actor, grants: Mapping[str, Mapping[str, Any]], snapshots: Mapping[str, bytes] | None = None
+    ) -> None:
+        """Make and start the actor's capabilities, bind its imports, and run the plugins' `theater_actor_starting`."""
+        host = self._host
+        for capability in actor.type.capabilities:
+            settings = _settings(capability.name, capability.cls, grants[capability.name])
+            context = ActorContext(actor, capability.name, grants[capability.name])
+            actor.capabilities[capability.name] = instance = capability.cls(context, settings)
+            if snapshots and capability.name in snapshots:
+                instance.restore(snapshots[capability.name])
+        actor.calls = HostCalls(actor, self._bound(actor), host.registry.host_call_middleware)
+        for name, instance in actor.capabilities.items():
+            try:
+                async with asyncio.timeout(CAPABILITY_START_S):
+                    await instance.start()
+            except TimeoutError:
+                raise SpawnRefused(f"capability {name!r} did not start within {CAPABILITY_START_S:g} s") from None
+            except Exception as error:
+                raise SpawnRefused(f"capability {name!r} did not start: {type(error).__name__}: {error}") from error
+        for result in await host.registry.run("theater_actor_starting", actor=actor.identity):
+            if result.exception is not None:
+                raise SpawnRefused(
+                    f"plugin {result.plugin!r} refused the start: {type(result.exception).__name__}: {result.exception}"
+                ) from result.exception
+
+    def _bound(self, actor: Actor) -> list[Any]:
+        functions = []
+        by_name = {capability.name: capability for capability in actor.type.capabilities}
+        for binding in actor.type.bindings:
+            function = by_name[binding.provider].functions[(binding.interface, binding.name)]
+            functions.append((function, function.bind(actor.capabilities[binding.provider], self._host.run_blocking)))
+        return functions
+
+    async def _init(self, actor: Actor) -> None:
+        entry = actor.type.init
+        if entry is None:
+            return
+        limit_s = actor.type.manifest.limits.init_timeout_s
+        answer = FutureAnswer()
+        now = time_ns()
+        try:
+            params = entry.codec.encode_params(None)
+        except ActorError as error:
+            raise SpawnRefused(f"init takes parameters beside the state, which nobody gives it: {error}") from error
+        trace = self._host.telemetry.start_operation(entry.spec, None, actor.attributes, now)
+        op = Operation(
+            actor,
+            entry,
+            params,
+            answer,
+            proof="host",
+            deadline=self._host.loop.time() + limit_s,
+            arrival_ns=now,
+            trace=trace,
+        )
+        actor.run_first(op)
+        try:
+            outcome = await answer.future
+        except OperationTimeout as error:
+            raise OperationTimeout(f"init did not end within {limit_s:g} s", ran="rolled-back") from error
+        if not outcome.ok:
+            raise SpawnRefused(f"init refused: {outcome.text}", value=outcome.error)
+
+
+def _initial_state(type_: ActorType, request: SpawnRequest) -> Subtree | None:
+    """The state before the first operation: the spawn's, else the manifest's, else none."""
+    codec = type_.state_codec
+    given = request.state if request.state is not NO_STATE else type_.manifest.initial_state
+    is_given = request.state is not NO_STATE or given is not None
+    if codec is None:
+        if is_given:
+            raise SpawnRefused("an initial state is given, but no function of the package takes a state")
+        return None
+    try:
+        return codec.encode_json(given) if request.from_json else codec.encode(given)
+    except ActorError as error:
+        what = "the initial state does not fit" if is_given else "the package needs an initial state"
+        fix = "Fix: give one with --state, or initial_state in the manifest"
+        raise SpawnRefused(f"{what}: {error.message}. {fix}", **_path(error)) from error
+
+
+def _path(error: ActorError) -> dict[str, Any]:
+    return {key: value for key, value in error.details.items() if key != "ran"}
+
+
+def _validated(name: str, cls: type[Capability], given: Mapping[str, Any]) -> dict[str, Any]:
+    settings = _settings(name, cls, given)
+    return dict(settings.model_dump(mode="json"))
+
+
+def _settings(name: str, cls: type[Capability], given: Mapping[str, Any]) -> Any:
+    try:
+        return cls.Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, p['loc'])) or name}: {p['msg']}" for p in error.errors(include_url=False)
+        )
+        known = ", ".join(sorted(cls.Settings.model_fields)) or "none"
+        raise SpawnRefused(f"[capabilities.{name}]: {problems}. Settings: {known}", capability=name) from None

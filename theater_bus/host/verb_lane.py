@@ -1,0 +1,108 @@
+"""Queries and verbs: the envelope in, a handler's plain value out. One for info, control, host and fleet.
+
+A handler gets the checked fields and returns its answer, a coroutine for it, or `SILENCE` to say nothing. What it
+raises as an `ActorError` is the answer. Coroutines are awaited by tasks of the lane's owner, bounded in number.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from inspect import iscoroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from theater_bus.bus import Connection, Message
+from theater_bus.core.wire.form import CONTENT_TYPE
+from theater_bus.core.wire.request import Request, decode_request
+from theater_bus.core.wire.response import encode_value
+from theater_bus.core.wire.subjects import Channel
+from theater_bus.core.wire.verbs import parse_fields
+from theater_bus.errors import ActorError, Overloaded, TheaterError
+from theater_bus.host.failure import unexpected
+from theater_bus.host.reply import send_error
+
+if TYPE_CHECKING:
+    from theater_bus.host.shared import Shared
+
+__all__ = ["SILENCE", "Fields", "Handler", "VerbLane"]
+
+SILENCE: Final = object()
+MAX_RUNNING = 256
+
+Fields = dict[str, Any]
+Handler = Callable[[Fields], Any]
+
+
+class VerbLane:
+    """Takes the messages of one channel of one actor or host."""
+
+    __slots__ = ("_channel", "_connection", "_handlers", "_shared", "_tasks", "_who")
+
+    def __init__(
+        self,
+        channel: Channel,
+        who: str,
+        handlers: Mapping[str, Handler],
+        connection: Connection,
+        shared: Shared,
+    ) -> None:
+        self._channel = channel
+        self._who = who
+        self._handlers = handlers
+        self._connection = connection
+        self._shared = shared
+        self._tasks: set[asyncio.Task[None]] | None = None
+
+    def receive(self, message: Message) -> None:
+        """Answer the query or verb in `message`. Never raises."""
+        shared = self._shared
+        if message.reply and not shared.replies.allows(message.reply):
+            shared.refused_reply(message.subject, message.reply)
+            return
+        request: Request | None = None
+        try:
+            headers = message.headers
+            content_type = None if headers is None else headers.get(CONTENT_TYPE)
+            request = decode_request(message.data, content_type, headers, shared.limits)
+            verb = message.subject.rpartition(".")[2]
+            fields = parse_fields(self._channel, verb, request.params)
+            answer = self._handlers[verb]({**fields, "": request})
+            if iscoroutine(answer):
+                self._later(answer, message, request)
+            else:
+                self._answer(message, request, answer)
+        except ActorError as error:
+            self._refuse(message, request, error)
+        except Exception as error:  # noqa: BLE001  a bug here must not end the connection's reader
+            self._refuse(message, request, unexpected(self._who, error))
+
+    def _later(self, answer: Coroutine[Any, Any, Any], message: Message, request: Request) -> None:
+        if self._tasks is None:
+            self._tasks = set()
+        if len(self._tasks) >= MAX_RUNNING:
+            answer.close()
+            raise Overloaded(
+                f"{MAX_RUNNING} {self._channel.value} requests wait already", bound=f"{self._channel.value} requests"
+            )
+        task = self._shared.loop.create_task(self._wait(answer, message, request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _wait(self, answer: Coroutine[Any, Any, Any], message: Message, request: Request) -> None:
+        try:
+            self._answer(message, request, await answer)
+        except ActorError as error:
+            self._refuse(message, request, error)
+        except Exception as error:  # noqa: BLE001  answered and logged
+            self._refuse(message, request, unexpected(self._who, error))
+
+    def _answer(self, message: Message, request: Request, value: Any) -> None:
+        if message.reply and value is not SILENCE:
+            body, headers = encode_value(value, request.form, has_type=request.has_type)
+            self._connection.publish(message.reply, body, headers=headers)
+
+    def _refuse(self, message: Message, request: Request | None, error: ActorError) -> None:
+        try:
+            send_error(self._connection, message.reply, error, request)
+        except TheaterError as failure:
+            self._shared.lost_reply(message.subject, failure)
