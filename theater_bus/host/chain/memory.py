@@ -141,6 +141,12 @@ class MemoryStore:
         """Where every log ends."""
         return [ring.tail for ring in self._rings.values()]
 
+    def forget(self, actor: str) -> None:
+        """Drop the log of `actor`: its id is free again. Nothing happens when there is none."""
+        ring = self._rings.pop(actor, None)
+        for segment in ring.segments if ring is not None else ():
+            self._release(segment)
+
     async def close(self) -> None:
         """Drop everything."""
         self._rings.clear()
