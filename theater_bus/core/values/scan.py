@@ -19,7 +19,19 @@ from theater_bus.core.values.nodes import DEFAULT_LIMITS, MAX_DEPTH, NODE, U32, 
 from theater_bus.core.values.subtree import HEADER, Subtree, relocate
 from theater_bus.errors import SerializationError
 
-__all__ = ["Layout", "layout_of", "parse", "scan"]
+__all__ = [
+    "ITEM_CHECKS",
+    "SCALAR_CHECKS",
+    "Layout",
+    "children_of",
+    "extract",
+    "field_names",
+    "offsets_of",
+    "parse",
+    "result_side",
+    "scan",
+    "text_end",
+]
 
 _FIRST_NODE = HEADER.size
 _ARRAY = int(Kind.ARRAY)
@@ -76,15 +88,63 @@ def scan(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Layout:
     return layout
 
 
-def layout_of(subtree: Subtree) -> Layout:
-    """The layout of a subtree that was validated before."""
+def offsets_of(subtree: Subtree) -> list[int]:
+    """Where the nodes of a validated subtree begin in `subtree.nodes`."""
     offsets: list[int] = []
-    at, data = _FIRST_NODE, subtree.standalone()
-    unpack = U32.unpack_from
+    at, nodes, unpack = 0, subtree.nodes, U32.unpack_from
     for _ in range(subtree.count):
         offsets.append(at)
-        at += 8 + unpack(data, at + 4)[0]
-    return Layout(data, offsets, [at + _FIRST_NODE for at in subtree.fixups], [])
+        at += 8 + unpack(nodes, at + 4)[0]
+    return offsets
+
+
+def children_of(data: bytes, at: int) -> tuple[int, ...]:
+    """The child indices of the composite node at `at` of a validated canonical buffer."""
+    kind, length = NODE.unpack_from(data, at)
+    end = at + 8 + length
+    first = _INNER[kind](data, at + 8, end)
+    return tuple(indices((end - first) >> 2).unpack_from(data, first))
+
+
+def result_side(data: bytes, at: int) -> tuple[bool, int]:
+    """Whether the result node at `at` is ok, and the node of its payload."""
+    end = at + 8 + U32.unpack_from(data, at + 4)[0]
+    return not data[end - 9], U32.unpack_from(data, end - 4)[0]
+
+
+def field_names(data: bytes, at: int) -> list[str]:
+    """The field names of the record node at `at`, in order."""
+    at += 12 + U32.unpack_from(data, at + 8)[0]
+    names: list[str] = []
+    for _ in range(U32.unpack_from(data, at)[0]):
+        size = U32.unpack_from(data, at + 4)[0]
+        names.append(data[at + 8 : at + 8 + size].decode())
+        at += 4 + size
+    return names
+
+
+def extract(data: bytes, offsets: list[int], node: int) -> Subtree:
+    """The subtree of `node`, where only the offsets of the nodes are known."""
+    first = node
+    while True:
+        at = offsets[first]
+        children = children_of(data, at) if _is_branch(data, at) else ()
+        if not children:
+            break
+        first = children[0]
+    begin = offsets[first]
+    end = offsets[node] + 8 + U32.unpack_from(data, offsets[node] + 4)[0]
+    inner: list[int] = []
+    for at in offsets[first : node + 1]:
+        if _is_branch(data, at):
+            stop = at + 8 + U32.unpack_from(data, at + 4)[0] - begin
+            inner.extend(range(stop - 4 * len(children_of(data, at)), stop, 4))
+    fixups = tuple(inner)
+    return Subtree(relocate(data[begin:end], fixups, -first), node + 1 - first, fixups)
+
+
+def _is_branch(data: bytes, at: int) -> bool:
+    return data[at] in _BRANCHES
 
 
 def _canonical(data: bytes, limits: Limits) -> Layout | None:
@@ -112,7 +172,7 @@ def _canonical(data: bytes, limits: Limits) -> Layout | None:
         if at > size or kind > _ARRAY:
             return None
         if widths[kind]:
-            if length != widths[kind] or (kind in _PARTIAL and not _PARTIAL[kind](data, payload, at)):
+            if length != widths[kind] or (kind in SCALAR_CHECKS and not SCALAR_CHECKS[kind](data, payload, at)):
                 return None
             continue
         first = _INNER[kind](data, payload, at)
@@ -167,8 +227,8 @@ def _nothing(data: bytes, at: int, end: int) -> int:
     return -1
 
 
-def _text(data: bytes, at: int, end: int) -> int:
-    """The position after a length-prefixed string."""
+def text_end(data: bytes, at: int, end: int) -> int:
+    """The position after a length-prefixed string, -1 where it is too long or no UTF-8."""
     if end - at < 4:
         return -1
     begin = at + 4
@@ -183,14 +243,14 @@ def _text(data: bytes, at: int, end: int) -> int:
 
 
 def _string(data: bytes, at: int, end: int) -> int:
-    return end if _text(data, at, end) == end else -1
+    return end if text_end(data, at, end) == end else -1
 
 
 def _array(data: bytes, at: int, end: int) -> int:
     elem = data[at] if end - at >= 5 else 0
     if elem not in _FIXED or U32.unpack_from(data, at + 1)[0] * WIDTH_OF_KIND[elem] != end - at - 5:
         return -1
-    check = _PARTIAL_ITEMS.get(elem)
+    check = ITEM_CHECKS.get(elem)
     return end if check is None or check(data, at + 5, end) else -1
 
 
@@ -202,7 +262,7 @@ def _tag(data: bytes, at: int, end: int, depth: int = 1) -> int:
     if kind in _PLAIN_TAGS:
         return at + 1
     if kind in _NAMED_TAGS:
-        return _text(data, at + 1, end)
+        return text_end(data, at + 1, end)
     at += 1
     count = _TAG_ARGUMENTS.get(kind, 0)
     if kind == Kind.TUPLE and end - at >= 4:
@@ -242,13 +302,13 @@ def _result(data: bytes, at: int, end: int) -> int:
 
 
 def _variant(data: bytes, at: int, end: int) -> int:
-    at = _text(data, at, end)
-    at = _text(data, at, end) if at >= 0 else -1
+    at = text_end(data, at, end)
+    at = text_end(data, at, end) if at >= 0 else -1
     return _counted(data, at + 4, end) if at >= 0 else -1
 
 
 def _record(data: bytes, at: int, end: int) -> int:
-    at = _text(data, at, end)
+    at = text_end(data, at, end)
     if not 0 <= at <= end - 4:
         return -1
     count = U32.unpack_from(data, at)[0]
@@ -256,14 +316,15 @@ def _record(data: bytes, at: int, end: int) -> int:
     if count * 8 > end - at:
         return -1
     for _ in range(count):
-        at = _text(data, at, end)
+        at = text_end(data, at, end)
         if at < 0:
             return -1
     return at if end - at == 4 * count else -1
 
 
-_PARTIAL: dict[int, Callable[[bytes, int, int], bool]] = {Kind.BOOL: _bool, Kind.CHAR: _chars}
-_PARTIAL_ITEMS: dict[int, Callable[[bytes, int, int], bool]] = {Kind.BOOL: _bools, Kind.CHAR: _chars}
+# The fixed-width kinds of which not every bit pattern is valid.
+SCALAR_CHECKS: dict[int, Callable[[bytes, int, int], bool]] = {Kind.BOOL: _bool, Kind.CHAR: _chars}
+ITEM_CHECKS: dict[int, Callable[[bytes, int, int], bool]] = {Kind.BOOL: _bools, Kind.CHAR: _chars}
 _FIXED_BYTES = frozenset(bytes((kind,)) for kind in _FIXED)
 _PLAIN_TAGS = _FIXED | {int(Kind.STRING)}
 _NAMED_TAGS = frozenset((int(Kind.RECORD), int(Kind.VARIANT)))
@@ -279,4 +340,5 @@ _BY_KIND: dict[int, Callable[[bytes, int, int], int]] = {
     Kind.RECORD: _record,
     Kind.TUPLE: _counted,
 }
+_BRANCHES = frozenset(_BY_KIND) - {Kind.STRING, Kind.ARRAY}
 _INNER = tuple(_BY_KIND.get(kind, _nothing) for kind in range(_ARRAY + 1))
