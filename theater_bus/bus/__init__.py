@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from theater_bus.bus.connection import Connection, ConnectionEvent, ConnectionStats, ServerInfo
+    from theater_bus.bus.connection import Connection, ConnectionEvent, ServerInfo
     from theater_bus.bus.discovery import Endpoint, EndpointStats, ServiceIdentity, ServiceResponder
     from theater_bus.bus.failure import BusFailure, as_error
     from theater_bus.bus.message import Handler, Message, Outcome
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from theater_bus.bus.request import RequestToken
     from theater_bus.bus.server import EmbeddedServer
     from theater_bus.bus.settings import BusSettings, TlsSettings
+    from theater_bus.bus.stats import ConnectionStats
     from theater_bus.bus.subscription import Subscription
 
 __all__ = [
@@ -49,7 +50,7 @@ _HOME = {
     "BusSettings": "settings",
     "Connection": "connection",
     "ConnectionEvent": "connection",
-    "ConnectionStats": "connection",
+    "ConnectionStats": "stats",
     "EmbeddedServer": "server",
     "Endpoint": "discovery",
     "EndpointStats": "discovery",

@@ -7,48 +7,27 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Any, Self
+from typing import Self
 
 from nats.aio.client import Client
-from nats.errors import BadHeaderError, Error
+from nats.errors import Error
 from nats.nuid import NUID
 
-from theater_bus.bus.failure import BusFailure, as_error, connection_lost, violation
-from theater_bus.bus.lifeline import ConnectionEvent, Lifeline
+from theater_bus.bus.failure import BusFailure, as_error, violation
+from theater_bus.bus.lifeline import ConnectionEvent, Lifeline, Passenger
 from theater_bus.bus.message import Handler, Message, OnReply, Outcome
+from theater_bus.bus.refusal import MAX_SUBJECTS, Refusals, header_bytes
 from theater_bus.bus.request import ReplyMux, RequestToken
+from theater_bus.bus.roster import Roster
 from theater_bus.bus.settings import BusSettings
-from theater_bus.bus.subscription import LightSubscription, QueuedSubscription, Subscription
+from theater_bus.bus.stats import ConnectionStats
+from theater_bus.bus.subscription import Subscription
 from theater_bus.core.instrumentation import SILENT, Instrumentation
-from theater_bus.errors import ConfigurationError, ConnectionLost, Overloaded, PermissionDenied, TooLarge
+from theater_bus.errors import ConnectionLost, PermissionDenied
 
-__all__ = ["Connection", "ConnectionEvent", "ConnectionStats", "ServerInfo"]
+__all__ = ["Connection", "ConnectionEvent", "ServerInfo"]
 
 log = logging.getLogger("theater_bus.bus")
-
-_HEADER_FRAME_BYTES = len(b"NATS/1.0\r\n\r\n")
-_HEADER_LINE_BYTES = len(b": \r\n")
-# The server ends the connection over a protocol line above 4,096 bytes, and does not announce the number.
-_MAX_SUBJECTS = 3_900
-_RESTORE_CHUNK = 500
-
-
-@dataclass(slots=True)
-class ConnectionStats:
-    """What a connection has met since it was opened, in numbers."""
-
-    handler_failures: int = 0
-    """Handlers that raised."""
-    late_replies: int = 0
-    """Replies to requests that nobody waits for any more."""
-    too_large: int = 0
-    """Messages refused because of their size."""
-    overloaded: int = 0
-    """Messages refused because too much waits to be written."""
-    not_connected: int = 0
-    """Requests and messages refused for lack of a connection."""
-    permission_denials: int = 0
-    """Subjects that NATS refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +55,21 @@ class Connection:
         self._client: Client
         self._max_payload = 0
         self._max_pending = settings.pending_bytes
-        self._subscriptions: dict[Subscription, None] = {}
         self._observers: dict[Callable[[ConnectionEvent], None], None] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self._denied: set[str] = set()
-        self._lifeline = Lifeline(settings, instrumentation, self)
+        self._refusals = Refusals(settings, self.stats)
+        self._roster = Roster(settings.light_subscriptions, self.stats, instrumentation)
+        passenger = Passenger(self._lost, self._back, self._server_error, self._told)
+        self._lifeline = Lifeline(settings, instrumentation, passenger)
         base = f"{settings.inbox_prefix}.{NUID().next().decode()}"
         self._mux = ReplyMux(base, asyncio.get_running_loop(), self._late_reply)
+        self._inbox: Subscription
 
     @classmethod
     async def open(cls, settings: BusSettings, *, instrumentation: Instrumentation = SILENT) -> Self:
         """Connect. Raises ConnectionLost, at once and with the reason, when no server takes us."""
         connection = cls(settings, instrumentation)
         connection._adopt(await connection._lifeline.open())
-        connection.subscribe(connection._mux.pattern, connection._mux.receive)
+        connection._inbox = connection.subscribe(connection._mux.pattern, connection._mux.receive)
         return connection
 
     async def __aenter__(self) -> Self:
@@ -138,18 +118,20 @@ class Connection:
         While reconnecting, messages wait. Raises TooLarge (body and headers against `max_payload`), Overloaded (more
         than `pending_bytes` wait), ConnectionLost (there is no client to wait in), ConfigurationError (not a subject).
         """
-        size = len(data)
-        if headers is not None:
-            size += _header_bytes(headers)
+        size = len(data) if headers is None else len(data) + header_bytes(headers)
         if size > self._max_payload:
-            raise self._too_large(subject, size)
-        if not (subject.isprintable() and reply.isprintable()) or " " in subject or " " in reply or not subject:
-            raise _not_a_subject(subject, reply)
-        if len(subject) + len(reply) > _MAX_SUBJECTS:
-            raise _subject_too_long(subject, reply)
+            raise self._refusals.too_large(subject, size, self._max_payload)
+        if (
+            not subject
+            or not (subject.isprintable() and reply.isprintable())
+            or " " in subject
+            or " " in reply
+            or len(subject) + len(reply) > MAX_SUBJECTS
+        ):
+            raise self._refusals.subject(subject, reply)
         client = self._client
         if client.pending_data_size > self._max_pending:
-            raise self._backlog(client.pending_data_size)
+            raise self._refusals.backlog(client.pending_data_size)
         # Stepped by hand: a task per message would cost more than the message.
         sending = client.publish(subject, data, reply, headers)  # type: ignore[arg-type]
         try:
@@ -157,7 +139,7 @@ class Connection:
         except StopIteration:
             return
         except Error as error:
-            raise self._not_sent(error) from error
+            raise self._refusals.not_sent(error) from error
         # The bytes are in nats-py's buffer; all it could wait for is the flusher, which runs anyway.
         sending.close()
 
@@ -167,16 +149,11 @@ class Connection:
         What a handler raises is counted and logged, and disturbs nobody else. With `queue`, each message goes to one
         member of that group. `ready` tells when the server knows.
         """
-        if not (subject.isprintable() and queue.isprintable()) or " " in subject or " " in queue or not subject:
-            raise _not_a_subject(subject, queue)
-        if len(subject) + len(queue) > _MAX_SUBJECTS:
-            raise _subject_too_long(subject, queue)
-        kind = LightSubscription if self.settings.light_subscriptions else QueuedSubscription
-        subscription = kind(self, subject, handler, queue)
-        self._subscriptions[subscription] = None
-        if not self._client.is_closed:
-            subscription.attach(self._client)
-        return subscription
+        if not subject or " " in subject + queue or not (subject + queue).isprintable():
+            raise self._refusals.subject(subject, queue)
+        if len(subject) + len(queue) > MAX_SUBJECTS:
+            raise self._refusals.subject(subject, queue)
+        return self._roster.add(self._client, subject, handler, queue)
 
     def request(
         self,
@@ -195,9 +172,9 @@ class Connection:
         (requests never wait for a reconnect), PermissionDenied when the inbox is forbidden, and what `publish` raises.
         """
         if not self._client.is_connected:
-            raise self._not_connected()
-        if self._denied and self._mux.pattern.lower() in self._denied:
-            raise self._inbox_denied()
+            raise self._refusals.not_connected()
+        if self._roster.denies(self._mux.pattern):
+            raise self._refusals.inbox_denied(self._mux.pattern)
         token = self._mux.start(subject, on_reply, timeout_s, stream)
         try:
             self.publish(subject, data, token.reply_subject, headers)
@@ -278,7 +255,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         echoed: asyncio.Future[Outcome] = loop.create_future()
         if not self._client.is_connected:
-            raise self._not_connected()
+            raise self._refusals.not_connected()
 
         def settle(outcome: Outcome) -> None:
             if not echoed.done():
@@ -295,13 +272,9 @@ class Connection:
             # This user may not publish to its own inbox: two round trips, the second behind all that waited.
             await self.flush(timeout_s)
         elif isinstance(outcome, BusFailure):
-            raise ConnectionLost(self.settings.servers_text, f"no echo from the server ({outcome.value})")
-        refused = sorted(s.subject for s in self._subscriptions if s.subject.lower() in self._denied)
-        if refused:
-            raise PermissionDenied(
-                f"NATS does not let this user subscribe to {', '.join(refused)}. Fix: allow it in the permissions",
-                subjects=refused,
-            )
+            raise self._refusals.no_answer("an echo", outcome.value)
+        if refused := self._roster.refused():
+            raise self._refusals.subscriptions_denied(refused)
 
     async def flush(self, timeout_s: float = 5.0) -> None:
         """Return when the server has got everything published before. Raises ConnectionLost when it does not answer."""
@@ -310,7 +283,7 @@ class Connection:
                 await self._client.flush()
                 await self._client.flush()
         except (Error, OSError) as error:
-            raise ConnectionLost(self.settings.servers_text, f"no answer to a flush ({error})") from error
+            raise self._refusals.no_answer("a flush", error) from error
 
     async def rtt(self, timeout_s: float = 5.0) -> float:
         """Seconds for a round trip to the server."""
@@ -319,25 +292,13 @@ class Connection:
             async with asyncio.timeout(timeout_s):
                 await self._client.flush()
         except (Error, OSError) as error:
-            raise ConnectionLost(self.settings.servers_text, f"no answer to a ping ({error})") from error
+            raise self._refusals.no_answer("a ping", error) from error
         return perf_counter() - started
 
     async def drain_subscriptions(self, timeout_s: float | None = None) -> None:
         """End all subscriptions: what is on its way is still delivered, nothing new comes. Requests go on working."""
-        ending = [s for s in self._subscriptions if s.subject != self._mux.pattern]
-        if not ending:
-            return
-        try:
-            async with asyncio.timeout(self.settings.drain_timeout_s if timeout_s is None else timeout_s):
-                for subscription in ending:
-                    subscription.withdraw()
-                if self.connected:
-                    await self.flush()
-                for subscription in ending:
-                    await subscription.settle()
-        finally:
-            for subscription in ending:
-                subscription.unsubscribe()
+        async with asyncio.timeout(self.settings.drain_timeout_s if timeout_s is None else timeout_s):
+            await self._roster.drain(self._inbox, self._round_trip)
 
     async def drain(self, timeout_s: float | None = None) -> None:
         """Leave in order: subscriptions first, then the requests that wait, then what is to be written; then close.
@@ -348,8 +309,7 @@ class Connection:
             async with asyncio.timeout(self.settings.drain_timeout_s if timeout_s is None else timeout_s):
                 await self.drain_subscriptions()
                 await self._mux.idle()
-                if self.connected:
-                    await self.flush()
+                await self._round_trip()
         except (TimeoutError, ConnectionLost) as error:
             log.warning("draining the connection to NATS was cut short: %s", error)
         finally:
@@ -359,43 +319,35 @@ class Connection:
         """Close now. Requests that wait end as disconnected. Closing twice is fine."""
         await self._lifeline.close()
         self._mux.close()
-        for task in list(self._tasks):
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        self._subscriptions.clear()
+        await self._roster.close()
 
-    # What the lifeline and the subscriptions report.
+    async def _round_trip(self) -> None:
+        if self.connected:
+            await self.flush()
 
-    def lost(self) -> None:
+    def _lost(self) -> None:
         """The socket is gone: requests on their way get no reply that we could hear."""
-        self._denied.clear()
+        self._roster.forgive()
         self._mux.fail(BusFailure.DISCONNECTED)
 
-    async def back(self, client: Client, rebuilt: bool) -> None:
-        """There is a socket again."""
+    async def _back(self, client: Client, rebuilt: bool) -> None:
+        """There is a socket again; nats-py has restored the subscriptions, unless the client is a new one."""
         self._adopt(client)
-        if not rebuilt:
-            return
-        for number, subscription in enumerate(list(self._subscriptions), 1):
-            if subscription in self._subscriptions and not subscription.attached_to(client):
-                subscription.attach(client)
-            if number % _RESTORE_CHUNK == 0:
-                await asyncio.sleep(0)
-        try:
-            await self.ready()
-        except (ConnectionLost, PermissionDenied) as error:
-            log.warning("not all subscriptions are back: %s", error)
+        if rebuilt:
+            await self._roster.restore(client)
+            try:
+                await self.ready()
+            except (ConnectionLost, PermissionDenied) as error:
+                log.warning("not all subscriptions are back: %s", error)
 
-    def told(self, event: ConnectionEvent) -> None:
-        """Pass an event on."""
+    def _told(self, event: ConnectionEvent) -> None:
         for observer in list(self._observers):
             try:
                 observer(event)
             except Exception:
                 log.exception("an observer of the connection failed at %s", event.value)
 
-    def server_error(self, error: Exception) -> None:
+    def _server_error(self, error: Exception) -> None:
         """A permission violation ends what it forbids; anything else is a line in the log."""
         refused = violation(str(error))
         if refused is None:
@@ -407,29 +359,9 @@ class Connection:
         if what == "publish":
             self._mux.fail(BusFailure.PERMISSION_DENIED, subject)
             return
-        self._denied.add(subject)
-        if subject == self._mux.pattern.lower():
+        self._roster.deny(subject)
+        if self._roster.denies(self._mux.pattern):
             self._mux.fail(BusFailure.PERMISSION_DENIED)
-
-    def released(self, subscription: Subscription) -> None:
-        """A subscription has ended."""
-        self._subscriptions.pop(subscription, None)
-
-    def handler_failed(self, subscription: Subscription, error: BaseException) -> None:
-        """A handler raised; the reader goes on."""
-        self.stats.handler_failures += 1
-        self._instrumentation.event("bus.handler_failed", subject=subscription.subject, error=type(error).__name__)
-        log.error("the handler of %s failed", subscription.subject, exc_info=error)
-
-    def keep(self, task: asyncio.Task[Any]) -> None:
-        """Own a task until it is done."""
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("a subscription could not be sent: %s", error)
 
     def _late_reply(self) -> None:
         self.stats.late_replies += 1
@@ -437,58 +369,3 @@ class Connection:
     def _adopt(self, client: Client) -> None:
         self._client = client
         self._max_payload = client.max_payload
-
-    def _too_large(self, subject: str, size: int) -> TooLarge:
-        self.stats.too_large += 1
-        limit = self._max_payload
-        return TooLarge(
-            f"a message to {subject} has {size} bytes with its headers, the server accepts {limit}. "
-            "Fix: send less, or raise max_payload in the server's configuration",
-            size_bytes=size,
-            limit_bytes=limit,
-        )
-
-    def _backlog(self, waiting: int) -> Overloaded:
-        self.stats.overloaded += 1
-        return Overloaded(
-            f"{waiting} bytes wait to be sent, more than pending_bytes = {self._max_pending}. "
-            "Fix: await flush() between publishes, or look why the server does not read",
-            bound="pending_bytes",
-        )
-
-    def _not_connected(self) -> ConnectionLost:
-        self.stats.not_connected += 1
-        return ConnectionLost(self.settings.servers_text, "not connected at the moment", "try again; it reconnects")
-
-    def _inbox_denied(self) -> PermissionDenied:
-        return PermissionDenied(
-            f"NATS does not let this user subscribe to {self._mux.pattern}, so no reply could arrive. "
-            "Fix: set inbox_prefix to the one that the user's permissions allow"
-        )
-
-    def _not_sent(self, error: Error) -> ConnectionLost | ConfigurationError:
-        if isinstance(error, BadHeaderError):
-            return ConfigurationError("headers", f"{error.key!r} cannot be a header name", "use letters, digits and -")
-        self.stats.not_connected += 1
-        return connection_lost(self.settings, error)
-
-
-def _header_bytes(headers: Mapping[str, str]) -> int:
-    size = _HEADER_FRAME_BYTES
-    for name, value in headers.items():
-        size += len(name) + _HEADER_LINE_BYTES + (len(value) if value.isascii() else len(value.encode()))
-    return size
-
-
-def _not_a_subject(subject: str, other: str) -> ConfigurationError:
-    wrong = subject if not subject or " " in subject or not subject.isprintable() else other
-    return ConfigurationError("subject", f"{wrong!r} is not a subject", "no spaces, no control characters, not empty")
-
-
-def _subject_too_long(subject: str, reply: str) -> TooLarge:
-    size = len(subject) + len(reply)
-    return TooLarge(
-        f"subject and reply subject have {size} characters, a protocol line takes {_MAX_SUBJECTS}",
-        size_bytes=size,
-        limit_bytes=_MAX_SUBJECTS,
-    )

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from enum import Enum
 from time import monotonic
-from typing import Protocol
 
 from nats.aio.client import Client
 
@@ -22,7 +22,7 @@ from theater_bus.bus.settings import BusSettings
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.errors import LocalError
 
-__all__ = ["ConnectionEvent", "Lifeline"]
+__all__ = ["ConnectionEvent", "Lifeline", "Passenger"]
 
 log = logging.getLogger("theater_bus.bus")
 
@@ -43,20 +43,18 @@ class ConnectionEvent(Enum):
     """By ourselves; nothing follows."""
 
 
-class Passenger(Protocol):
-    """Whoever uses the client: told when it is lost and when there is one again."""
+@dataclass(frozen=True, slots=True)
+class Passenger:
+    """How whoever uses the client is told what becomes of it."""
 
-    def lost(self) -> None:
-        """Nothing that was sent can be relied on."""
-
-    def server_error(self, error: Exception) -> None:
-        """The server or nats-py reports something that is not fatal."""
-
-    async def back(self, client: Client, rebuilt: bool) -> None:
-        """Connected again; a rebuilt client knows no subscriptions."""
-
-    def told(self, event: ConnectionEvent) -> None:
-        """Pass the event on to observers."""
+    lost: Callable[[], None]
+    """Nothing that was sent can be relied on."""
+    back: Callable[[Client, bool], Awaitable[None]]
+    """Connected again. True: by a new client, which knows no subscriptions."""
+    server_error: Callable[[Exception], None]
+    """The server or nats-py reports something that is not fatal."""
+    told: Callable[[ConnectionEvent], None]
+    """For observers."""
 
 
 class Lifeline:
