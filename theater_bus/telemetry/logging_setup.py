@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import queue
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
-from logging.handlers import QueueHandler, QueueListener
+from contextlib import suppress
+from logging.handlers import QueueHandler
 from typing import IO, Any, Literal
 
 import structlog
@@ -18,14 +20,15 @@ __all__ = ["LogFormat", "LoggingHandle", "configure_logging"]
 
 LogFormat = Literal["console", "json"]
 QUEUE_RECORDS = 10_000
+_Records = queue.Queue[logging.LogRecord | None]
 
 
 class LoggingHandle:
     """What `configure_logging` set up. `dropped` counts records that the full queue refused."""
 
-    def __init__(self, handler: _DroppingHandler, listener: QueueListener, level_before: int) -> None:
+    def __init__(self, handler: _DroppingHandler, writer: threading.Thread, level_before: int) -> None:
         self._handler = handler
-        self._listener = listener
+        self._writer = writer
         self._level_before = level_before
 
     @property
@@ -33,19 +36,22 @@ class LoggingHandle:
         """How many records were dropped because writing them was too slow."""
         return self._handler.dropped
 
-    def close(self) -> None:
-        """Write what is queued, and take the handler away again."""
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Write what is queued, within the time allowed, and take the handler away again."""
         root = logging.getLogger()
         root.removeHandler(self._handler)
         root.setLevel(self._level_before)
-        self._listener.stop()
+        with suppress(queue.Full):
+            self._handler.records.put(None, timeout=timeout_s)
+        self._writer.join(timeout_s)
 
 
 class _DroppingHandler(QueueHandler):
     """Never blocks the thread that logs: a full queue drops the record and counts it."""
 
-    def __init__(self, records: queue.Queue[logging.LogRecord]) -> None:
+    def __init__(self, records: _Records) -> None:
         super().__init__(records)
+        self.records = records
         self.dropped = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -53,7 +59,7 @@ class _DroppingHandler(QueueHandler):
 
     def enqueue(self, record: logging.LogRecord) -> None:
         try:
-            self.queue.put_nowait(record)
+            self.records.put_nowait(record)
         except queue.Full:
             self.dropped += 1
 
@@ -76,13 +82,18 @@ def configure_logging(
     output = logging.StreamHandler(target)
     output.setFormatter(_formatter(format, colors=target.isatty()))
     handler = _DroppingHandler(queue.Queue(capacity))
-    listener = QueueListener(handler.queue, output)
+    writer = threading.Thread(target=_write, args=(handler.records, output), name="theater-bus-log", daemon=True)
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)
     root.setLevel(severity(level))
-    listener.start()
-    return LoggingHandle(handler, listener, before)
+    writer.start()
+    return LoggingHandle(handler, writer, before)
+
+
+def _write(records: _Records, output: logging.Handler) -> None:
+    while (record := records.get()) is not None:
+        output.handle(record)
 
 
 def _formatter(format: LogFormat, *, colors: bool) -> logging.Formatter:
