@@ -17,12 +17,8 @@ from typing import Final, TypeAlias
 from theater_bus.core.canonical import canonical
 from theater_bus.core.grants.pattern import LANGUAGES, Language, Pattern
 from theater_bus.core.setting import Plain, PlainValue
-from theater_bus.errors import SpawnRefused
 
 __all__ = ["NOTHING", "UNLIMITED", "Bound", "Exactly", "Extreme", "Flag", "Number", "Patterns", "bound_from_plain"]
-
-MEET_MOST: Final = 512
-"""Patterns that the intersection of two subject lists may need; each list is bounded by its language."""
 
 
 class Extreme(Enum):
@@ -136,10 +132,10 @@ class Patterns:
     patterns: frozenset[Pattern]
 
     @classmethod
-    def of(cls, language: Language, texts: Iterable[Plain], *, most: int = 0) -> Bound:
+    def of(cls, language: Language, texts: Iterable[Plain], *, most: int | None = None) -> Bound:
         """The bound of these texts; NOTHING for none. Raises `ValueError` naming what is wrong.
 
-        More patterns than the language allows are refused, or than `most` where that is more.
+        More patterns than `most` are refused; without it, than the language allows in one list.
         """
         found: set[Pattern] = set()
         for text in texts:
@@ -149,7 +145,7 @@ class Patterns:
                 found.add(language.parse(text))
             except ValueError as error:
                 raise ValueError(f"{text!r} {error}") from None
-        most = max(most, language.most)
+        most = most or language.most
         if len(found) > most:
             raise ValueError(f"holds {len(found):,} patterns, more than {most:,}")
         return _reduced(language, found)
@@ -168,20 +164,7 @@ class Patterns:
         """What lies within both. Raises `SpawnRefused` where subjects would need too many patterns to say it."""
         if not isinstance(other, Patterns) or other.language is not self.language:
             return _unlike(self, other)
-        language, mine, yours = self.language, self.patterns, other.patterns
-        if language.nested:
-            both = {one for one in mine if language.within(one, yours)}
-            both |= {one for one in yours if language.within(one, mine)}
-            return Patterns(language, frozenset(both)) if both else NOTHING
-        met = {language.meet(one, two) for one in mine for two in yours}
-        found = {one for one in met if one is not None}
-        if len(found) > MEET_MOST:
-            raise SpawnRefused(
-                f"the {language.name} that all sides allow need {len(found):,} patterns, more than {MEET_MOST}. "
-                "Fix: name fewer or narrower ones",
-                limit=MEET_MOST,
-            )
-        return _reduced(language, found)
+        return _reduced(self.language, self.language.meet(self.patterns, other.patterns))
 
     def texts(self) -> list[str]:
         """The patterns as texts, sorted."""
@@ -208,7 +191,7 @@ def bound_from_plain(plain: Plain) -> Bound:
         if kind == "exactly":
             return Exactly.of(value)
         if kind in LANGUAGES and isinstance(value, (list, tuple)):
-            return Patterns.of(LANGUAGES[kind], value, most=MEET_MOST)
+            return Patterns.of(LANGUAGES[kind], value, most=LANGUAGES[kind].most_met)
     raise ValueError(f"{plain!r} is no bound")
 
 

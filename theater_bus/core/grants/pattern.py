@@ -12,6 +12,8 @@ from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final, Protocol, TypeAlias
 
+from theater_bus.errors import SpawnRefused
+
 __all__ = ["EXACT_TEXTS", "HOST_NAMES", "LANGUAGES", "PATH_PREFIXES", "SUBJECT_PATTERNS", "Language", "Pattern"]
 
 Pattern: TypeAlias = tuple[str, ...]
@@ -23,8 +25,8 @@ class Language(Protocol):
     name: str
     most: int
     """Patterns that one list may hold."""
-    nested: bool
-    """Whether two patterns always are disjoint or one within the other."""
+    most_met: int
+    """Patterns that an intersection may need, and a record hold."""
 
     def parse(self, text: str) -> Pattern:
         """The canonical pattern. Raises `ValueError` saying what is wrong with the text."""
@@ -35,23 +37,22 @@ class Language(Protocol):
     def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
         """Whether one of `bounds` (a set, for speed) holds everything that `pattern` does."""
 
-    def meet(self, one: Pattern, other: Pattern) -> Pattern | None:
-        """What both hold, or None where that is nothing. Only called where patterns are not `nested`."""
+    def meet(self, mine: Collection[Pattern], yours: Collection[Pattern]) -> set[Pattern]:
+        """Patterns of what both sets hold. Raises `SpawnRefused` where that needs more than `most_met`."""
 
 
 class _Nested:
-    """A language in which two patterns are disjoint or nested."""
+    """A language in which two patterns are disjoint or nested: what two sets hold is made of their own patterns."""
 
     most = 4096
-    nested = True
+    most_met = 1 << 20
 
     def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
         return pattern in bounds
 
-    def meet(self, one: Pattern, other: Pattern) -> Pattern | None:
-        if self.within(one, {other}):
-            return one
-        return other if self.within(other, {one}) else None
+    def meet(self, mine: Collection[Pattern], yours: Collection[Pattern]) -> set[Pattern]:
+        both = {one for one in mine if self.within(one, yours)}
+        return both | {one for one in yours if self.within(one, mine)}
 
 
 class ExactTexts(_Nested):
@@ -145,7 +146,7 @@ class SubjectPatterns:
 
     name = "subjects"
     most = 64
-    nested = False
+    most_met = 512
 
     def parse(self, text: str) -> Pattern:
         """The tokens."""
@@ -161,20 +162,33 @@ class SubjectPatterns:
 
     def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
         """Whether one of `bounds` matches whatever `pattern` matches."""
-        return pattern in bounds or any(self.meet(pattern, bound) == pattern for bound in bounds)
+        return pattern in bounds or any(_met(pattern, bound) == pattern for bound in bounds)
 
-    def meet(self, one: Pattern, other: Pattern) -> Pattern | None:
-        """The pattern of the subjects that both match; two NATS patterns never need more than one."""
-        found: list[str] = []
-        for at, (mine, yours) in enumerate(zip(one, other, strict=False)):
-            if mine == ">":
-                return (*found, *other[at:])
-            if yours == ">":
-                return (*found, *one[at:])
-            if mine != yours and "*" not in (mine, yours):
-                return None
-            found.append(yours if mine == "*" else mine)
-        return tuple(found) if len(one) == len(other) else None
+    def meet(self, mine: Collection[Pattern], yours: Collection[Pattern]) -> set[Pattern]:
+        """The pattern of each pair. Raises `SpawnRefused` for more than can be compared with one another."""
+        met = {_met(one, other) for one in mine for other in yours}
+        found = {one for one in met if one is not None}
+        if len(found) > self.most_met:
+            raise SpawnRefused(
+                f"the subjects that all sides allow need {len(found):,} patterns, more than {self.most_met}. "
+                "Fix: name fewer or narrower ones",
+                limit=self.most_met,
+            )
+        return found
+
+
+def _met(one: Pattern, other: Pattern) -> Pattern | None:
+    """The subjects that both match; two NATS patterns never need more than one pattern for that."""
+    found: list[str] = []
+    for at, (mine, yours) in enumerate(zip(one, other, strict=False)):
+        if mine == ">":
+            return (*found, *other[at:])
+        if yours == ">":
+            return (*found, *one[at:])
+        if mine != yours and "*" not in (mine, yours):
+            return None
+        found.append(yours if mine == "*" else mine)
+    return tuple(found) if len(one) == len(other) else None
 
 
 EXACT_TEXTS: Final = ExactTexts()

@@ -113,16 +113,16 @@ def _table(found: Mapping[str, object], name: str, problems: list[Problem]) -> T
 
 
 def _limits(found: Table, problems: list[Problem]) -> dict[str, object]:
-    found = dict(found)
-    pages = found.pop("memory_pages", None)
-    accepted = _settings(Limits, found, ("limits",), problems)
-    if pages is not None:
+    rest = dict(found)
+    pages: Any = rest.pop("memory_pages", None)
+    accepted = _settings(Limits, rest, ("limits",), problems)
+    if "memory_pages" in found:
         wrong = _PAGES.check(pages)
         if wrong is None and "memory_bytes" in found:
             wrong = "stands beside memory_bytes, which says the same"
         if wrong:
             problems.append(Problem(("limits", "memory_pages"), wrong))
-        elif isinstance(pages, int):
+        else:
             accepted["memory_bytes"] = pages * PAGE_BYTES
     size = accepted.get("memory_bytes", 0)
     if isinstance(size, int) and size % PAGE_BYTES:
