@@ -41,7 +41,7 @@ class ArtifactCache:
         """`use(path)` on the verified artifact of the module, or None. What does not verify is removed."""
         for path in sorted(self.directory.glob(f"{sha256}-{self._key}-*{SUFFIX}")):
             try:
-                file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             except FileNotFoundError:
                 continue
             except OSError as error:
