@@ -235,7 +235,7 @@ class Actor:
             instance = self.instance
             if instance is None:
                 instance = self.instance = self.services.instantiate(self)
-            data = entry.codec.call_input(self.state, op.params) if entry.stateful else op.params.plain_input()
+            data = entry.codec.call_input(self.state, op.params)
         except ActorError as error:
             self.current = None
             self.refuse(op, error)
@@ -288,7 +288,7 @@ class Actor:
             error = of_message(op.entry, result.output or b"")
         else:
             try:
-                outcome = op.entry.codec.decode_result(result.output)
+                outcome = op.entry.codec.decode_result(result.output or b"")
                 for answer in op.answers:
                     answer.prepare(op.entry, outcome)
                 if outcome.ok:

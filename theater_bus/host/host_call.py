@@ -105,7 +105,7 @@ class HostCalls:
                 return self._waiting(answer, frame, started)  # type: ignore[arg-type]
             frame.open = False
             if is_log:
-                op.recording.log(started, function.interface, data, function.codec.decode_args(data)[0])
+                op.recording.log(started, function.interface, data, str(function.codec.decode_args(data)[0]))
                 self._observe(frame, started, "returned", None)
             else:
                 self._ended(frame, started, "returned", answer, None)
@@ -115,8 +115,6 @@ class HostCalls:
 
     async def _waiting(self, answer: Coroutine[Any, Any, bytes], frame: _Frame, started: int) -> bytes:
         _FRAME.set(frame)
-        if frame.trace is not None:
-            frame.trace.activate()
         try:
             output = await answer
         except asyncio.CancelledError as error:

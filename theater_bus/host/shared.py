@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from theater_bus.core.chain.bodies import Failure, Result
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.idempotency import Replay, WindowBounds
+from theater_bus.core.values.codec_recorded import recorded_outcome
 from theater_bus.core.wire.reply import ReplyRule
 from theater_bus.core.wire.request import Limits
 from theater_bus.errors import ActorError, TheaterError, Unavailable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from theater_bus.host.access import Access
     from theater_bus.host.actor import Actor
     from theater_bus.host.operation import Operation
+    from theater_bus.host.package import FunctionEntry
     from theater_bus.telemetry import Telemetry
 
 __all__ = ["Shared", "Tally"]
@@ -111,7 +113,7 @@ class Shared:
         """`{value}` or `{error}` of a committed operation, its function taken from the chain."""
         function, answer = await self._from_chain(actor, recorded)
         entry = actor.type.function(function)
-        outcome = entry.codec.recorded(answer, ok=not recorded.is_error)
+        outcome = _recorded(entry, answer, not recorded.is_error)
         if recorded.is_error:
             return {"error": guest_error(entry, outcome).to_wire()}
         return {"value": outcome.plain()}
@@ -127,7 +129,7 @@ class Shared:
             self._replay(actor, op, answer, recorded.is_error)
 
     def _replay(self, actor: Actor, op: Operation, answer: bytes, is_error: bool) -> None:
-        outcome: Outcome = op.entry.codec.recorded(answer, ok=not is_error)
+        outcome = _recorded(op.entry, answer, not is_error)
         op.answer(outcome, None)
         if op.trace is not None:
             op.trace.end("guest-error" if is_error else None)
@@ -150,3 +152,7 @@ class Shared:
         raise Unavailable(
             "the answer was committed, but the chain does not hold it any more", ran="committed", seq=recorded.sequence
         )
+
+
+def _recorded(entry: FunctionEntry, answer: bytes, ok: bool) -> Outcome:
+    return recorded_outcome(entry.codec.function, entry.stateful, answer, ok)
