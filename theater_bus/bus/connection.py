@@ -63,6 +63,7 @@ class Connection:
         base = f"{settings.inbox_prefix}.{NUID().next().decode()}"
         self._mux = ReplyMux(base, asyncio.get_running_loop(), self._late_reply)
         self._inbox: Subscription
+        self._echo_denied = False
 
     @classmethod
     async def open(cls, settings: BusSettings, *, instrumentation: Instrumentation = SILENT) -> Self:
@@ -252,24 +253,12 @@ class Connection:
         An echo through our own inbox: nats-py's `flush` writes its PING ahead of a SUB that still waits. Raises
         PermissionDenied for subscriptions that NATS refused, ConnectionLost when no answer comes.
         """
-        loop = asyncio.get_running_loop()
-        echoed: asyncio.Future[Outcome] = loop.create_future()
         if not self._client.is_connected:
             raise self._refusals.not_connected()
-
-        def settle(outcome: Outcome) -> None:
-            if not echoed.done():
-                echoed.set_result(outcome)
-
-        token = self._mux.start("", settle, timeout_s)
-        token.subject = token.reply_subject
-        try:
-            self.publish(token.reply_subject, b"")
-            outcome = await echoed
-        finally:
-            token.close()
-        if outcome is BusFailure.PERMISSION_DENIED:
+        outcome = None if self._echo_denied else await self._echo(timeout_s)
+        if outcome is None or outcome is BusFailure.PERMISSION_DENIED:
             # This user may not publish to its own inbox: two round trips, the second behind all that waited.
+            self._echo_denied = True
             await self.flush(timeout_s)
         elif isinstance(outcome, BusFailure):
             raise self._refusals.no_answer("an echo", outcome.value)
@@ -321,6 +310,20 @@ class Connection:
         self._mux.close()
         await self._roster.close()
 
+    async def _echo(self, timeout_s: float) -> Outcome:
+        echoed: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not echoed.done():
+                echoed.set_result(outcome)
+
+        token = self._mux.start("", settle, timeout_s)
+        try:
+            self.publish(token.reply_subject, b"")
+            return await echoed
+        finally:
+            token.close()
+
     async def _round_trip(self) -> None:
         if self.connected:
             await self.flush()
@@ -328,6 +331,7 @@ class Connection:
     def _lost(self) -> None:
         """The socket is gone: requests on their way get no reply that we could hear."""
         self._roster.forgive()
+        self._echo_denied = False
         self._mux.fail(BusFailure.DISCONNECTED)
 
     async def _back(self, client: Client, rebuilt: bool) -> None:

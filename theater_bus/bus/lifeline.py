@@ -184,6 +184,8 @@ class Lifeline:
     async def _announce(self, client: Client, rebuilt: bool) -> None:
         self._up = True
         await self._passenger.back(client, rebuilt)
+        if not self._up:
+            return  # lost again meanwhile; whoever noticed goes on from there
         self._instrumentation.count("theater.bus.reconnects")
         self._event("bus.reconnected")
         self._passenger.told(ConnectionEvent.RECONNECTED)

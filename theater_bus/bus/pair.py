@@ -55,9 +55,9 @@ class Bus:
         await asyncio.gather(self.operations.ready(timeout_s), self.services.ready(timeout_s))
 
     async def drain(self, timeout_s: float | None = None) -> None:
-        """Take no more operations, let those that run finish their nested calls, then leave.
+        """Leave in order: operations first, while `services` still carries info, control and nested calls.
 
-        Operations end first, while `services` still carries their nested calls and its own lanes.
+        A host whose operations still run calls `operations.drain_subscriptions()` and waits for them before this.
         """
         await self.operations.drain(timeout_s)
         await self.services.drain(timeout_s)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from nats.errors import BadHeaderError, Error
 
-from theater_bus.bus.failure import connection_lost
 from theater_bus.bus.settings import BusSettings
 from theater_bus.bus.stats import ConnectionStats
 from theater_bus.errors import ConfigurationError, ConnectionLost, Overloaded, PermissionDenied, TooLarge
@@ -76,8 +75,7 @@ class Refusals:
         """nats-py refused to take the message."""
         if isinstance(error, BadHeaderError):
             return ConfigurationError("headers", f"{error.key!r} is not a header name", "use letters, digits and -")
-        self._stats.not_connected += 1
-        return connection_lost(self._settings, error)
+        return self.not_connected()
 
     def no_answer(self, what: str, error: object) -> ConnectionLost:
         """The server did not answer."""

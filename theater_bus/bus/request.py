@@ -101,9 +101,9 @@ class ReplyMux:
         token._on_reply(outcome)
 
     def fail(self, failure: BusFailure, subject: str | None = None) -> None:
-        """End all requests with `failure`, or those to `subject` (compared in lower case)."""
+        """End all requests with `failure`, or those to (or to be answered at) `subject`, given in lower case."""
         for token in list(self._pending.values()):
-            if subject is None or token.subject.lower() == subject:
+            if subject is None or subject in (token.subject.lower(), token.reply_subject.lower()):
                 self._end(token, failure)
 
     async def idle(self) -> None:
