@@ -48,12 +48,14 @@ timeout_ms = 5_000
 HEAD = f"""\
 # The manifest
 
+<!-- Written by docs/generators/manifest.py from theater_bus/core/manifest. -->
+
 What an actor is, what it may use, and what happens when it fails, as a TOML file beside its package. The same map of
 plain values travels in a spawn request.
 
-Reading is strict: an unknown key, a value of another kind, a number out of range, or a setting that would have no effect
-is refused with `spawn-refused`. The answer names every problem at once, each with its line and, where a word was
-misspelt or misplaced, the one that was meant. Only `name` is required. Units are in the names.
+Reading is strict: an unknown key, a value of another kind, a number out of range, or a setting that would have no
+effect is refused with `spawn-refused`. The answer names every problem at once, each with its line and, where a word
+was misspelt or misplaced, the one that was meant. Only `name` is required. Units are in the names.
 
 ```toml
 {EXAMPLE}```
@@ -77,9 +79,9 @@ INTRODUCTIONS = {
 TAIL = """\
 ## `[capabilities.<name>]`
 
-One table per capability that the actor may use, by the capability's name, empty where it needs no settings. Its settings
-are those that the capability declares (`theater-bus plugins show NAME`), and are checked as strictly. A capability
-that is not named here is not there for the actor.
+One table per capability that the actor may use, by the capability's name, empty where it needs no settings. Its
+settings are those that the capability declares (`theater-bus plugins show NAME`), and are checked as strictly. A
+capability that is not named here is not there for the actor.
 
 Each setting is a bound, and the actor gets the intersection of what the host gives, what its parent has and what is
 written here:

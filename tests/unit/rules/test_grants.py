@@ -144,6 +144,28 @@ def test_an_explanation_names_exactly_the_sides_that_cut(host: Grants, parent: G
         assert ("host" in explanation.cut_by) == (explanation.asked.meet(explanation.host) != explanation.asked)
 
 
+@pytest.mark.parametrize(
+    ("bound", "allowed", "refused"),
+    [
+        (UNLIMITED, [1, "a", None], []),
+        (NOTHING, [], [0, False, "", None]),
+        (Number(3), [3, -1, 2.5], [4, "3", True, None]),
+        (Flag(True), [True, False], [1, None]),
+        (Flag(False), [False], [True, 0]),
+        (Exactly.of(1), [1], [1.0, True, "1", 10**30]),
+        (Patterns.of(PATH_PREFIXES, ["/a"]), ["/a", "/a/b"], ["/ab", "a", "/a/../b", 1]),
+        (Patterns.of(SUBJECT_PATTERNS, ["a.*"]), ["a.b", "a.*"], ["a", "a.b.c", "a.>", ">"]),
+    ],
+)
+def test_a_bound_allows_what_it_says(bound: Bound, allowed: list[Any], refused: list[Any]) -> None:
+    assert [value for value in [*allowed, *refused] if bound.allows(value)] == allowed
+    assert bound_from_plain(bound.to_plain()) == bound
+    assert bound.meet(bound) == bound
+    assert bound.meet(UNLIMITED) == bound
+    if bound is not UNLIMITED:
+        assert bound.meet(Exactly.of("other")) is NOTHING
+
+
 def test_unlimited_and_nothing_are_different_and_an_empty_list_is_nothing() -> None:
     assert HOSTS.read("unlimited") is UNLIMITED
     assert HOSTS.read("nothing") is NOTHING is HOSTS.read([])

@@ -25,7 +25,7 @@ from theater_bus.core.manifest import (
     parse_manifest,
 )
 from theater_bus.core.setting import RULE, Whole
-from theater_bus.errors import SpawnRefused
+from theater_bus.errors import ConfigurationError, SpawnRefused
 
 FULL = """
 name = "orders"
@@ -261,13 +261,13 @@ def test_whatever_the_text_is_it_is_a_manifest_or_refused(text: str) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(manifests, st.integers(1, 200_000))
+@given(manifests, st.integers(65_536, 200_000))
 def test_a_cut_manifest_never_exceeds_the_host(found: dict[str, Any], most: int) -> None:
     host = HostLimits(**{one.name: most for one in fields(HostLimits)})
     manifest = from_mapping(found).cut(host)
     for name in ("limits", "mailbox", "chain"):
         assert cuts(getattr(manifest, name), host, name) == []
-    assert manifest.cut(host) == manifest
+    assert manifest.cut(host) == manifest == from_mapping(msgpack.unpackb(manifest.canonical()))
     assert from_mapping(found).cut(replace(host, **{one.name: 1 << 40 for one in fields(host)})) == from_mapping(found)
 
 
@@ -277,6 +277,12 @@ def test_a_cut_says_what_was_asked_and_what_is_allowed() -> None:
     assert limits.cut(HostLimits()).cpu_ms == 60_000
     assert ChainSettings(keep_events=9).cut(HostLimits(chain_keep_events=5)).keep_events == 5
     assert cut(Bounds(), HostLimits(mailbox_operations=7), "mailbox").operations == 7
+
+
+def test_a_host_that_no_actor_could_run_on_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="mailbox_bytes: 5 is too little. Fix: give 1024 or more"):
+        HostLimits(mailbox_bytes=5)
+    assert HostLimits(memory_bytes=70_000).memory_bytes == 65_536
 
 
 def test_the_defaults_are_within_the_hosts_defaults() -> None:

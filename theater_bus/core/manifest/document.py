@@ -31,7 +31,7 @@ _LINE: Final = Text(r"[^\x00-\x1f\x7f]{1,128}", "1 to 128 characters on one line
 class Manifest:
     """A manifest that was read and found correct; see `parse_manifest`."""
 
-    name: str = field(metadata=setting(_TOKEN, "what people call it; also its pool's name. Required"))
+    name: str = field(metadata=setting(_TOKEN, "what people call it; also its pool's name"))
     id: str | None = field(
         default=None,
         metadata=setting(_TOKEN, "its address; without one it is generated at spawn. The spawn's own id wins"),

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, TypeVar
 
 from theater_bus.core.mailbox import Bounds
-from theater_bus.core.setting import Choice, Switch, Whole, setting
+from theater_bus.core.setting import RULE, Choice, Switch, Whole, setting
+from theater_bus.errors import ConfigurationError
 
 __all__ = ["PAGE_BYTES", "SECTIONS", "ChainSettings", "Cut", "HostLimits", "Limits", "cut", "cuts"]
 
@@ -128,7 +129,11 @@ class ChainSettings:
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """The most that a host gives to one actor, whatever its manifest asks for. Names are those of the manifest."""
+    """The most that a host gives to one actor, whatever its manifest asks for. Names are those of the manifest.
+
+    `memory_bytes` is rounded down to whole pages. Raises `ConfigurationError` for a maximum below what a manifest may
+    ask for at least: with it no actor could run.
+    """
 
     memory_bytes: int = 1 << 30
     table_elements: int = 1_000_000
@@ -145,6 +150,15 @@ class HostLimits:
     mailbox_enqueue_bytes: int = 256 * MIB
     chain_keep_events: int = 10_000_000
     chain_keep_bytes: int = 1 << 30
+
+    def __post_init__(self) -> None:
+        for name, section in SECTIONS.items():
+            for one in fields(section):
+                setting_name = _prefix(name) + one.name
+                most, rule = getattr(self, setting_name, None), one.metadata[RULE]
+                if most is not None and most < rule.minimum:
+                    raise ConfigurationError(setting_name, f"{most} is too little", f"give {rule.minimum} or more")
+        object.__setattr__(self, "memory_bytes", self.memory_bytes // PAGE_BYTES * PAGE_BYTES)
 
 
 SECTIONS: Final[Mapping[str, type[Limits] | type[Bounds] | type[ChainSettings]]] = {
@@ -168,8 +182,7 @@ class Cut:
 
 def cuts(section: Limits | Bounds | ChainSettings, host: HostLimits, name: str) -> list[Cut]:
     """What the host's maxima take from the section `name`; empty where nothing is."""
-    prefix = "" if name == "limits" else f"{name}_"
-    found = ((one.name, getattr(host, prefix + one.name, None)) for one in fields(section))
+    found = ((one.name, getattr(host, _prefix(name) + one.name, None)) for one in fields(section))
     return [
         Cut(f"{name}.{field_name}", getattr(section, field_name), most)
         for field_name, most in found
@@ -181,3 +194,7 @@ def cut(section: S, host: HostLimits, name: str) -> S:
     """The section `name` with every number at most the host's."""
     lower: dict[str, Any] = {one.setting.partition(".")[2]: one.allowed for one in cuts(section, host, name)}
     return replace(section, **lower) if lower else section
+
+
+def _prefix(name: str) -> str:
+    return "" if name == "limits" else f"{name}_"
