@@ -280,7 +280,7 @@ def test_a_cut_says_what_was_asked_and_what_is_allowed() -> None:
 
 
 def test_a_host_that_no_actor_could_run_on_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="mailbox_bytes: 5 is too little. Fix: give 1024 or more"):
+    with pytest.raises(ConfigurationError, match=r"mailbox_bytes: 5 is too little\. Fix: give 1024 or more"):
         HostLimits(mailbox_bytes=5)
     assert HostLimits(memory_bytes=70_000).memory_bytes == 65_536
 

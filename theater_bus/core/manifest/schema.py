@@ -182,6 +182,8 @@ class Cut:
 
 def cuts(section: Limits | Bounds | ChainSettings, host: HostLimits, name: str) -> list[Cut]:
     """What the host's maxima take from the section `name`; empty where nothing is."""
+    if isinstance(section, ChainSettings) and section.durability != "memory":
+        return []  # what the host bounds is the ring, which only `memory` has
     found = ((one.name, getattr(host, _prefix(name) + one.name, None)) for one in fields(section))
     return [
         Cut(f"{name}.{field_name}", getattr(section, field_name), most)
