@@ -75,7 +75,7 @@ ALERTS = (
     ),
     Alert(
         "TheaterRestarts",
-        "increase({theater.restarts}[10m]) > 10",
+        "increase({theater.actor.restarts}[10m]) > 10",
         0,
         "warning",
         "Actors of {{ $labels.instance }} are restarted again and again.",
@@ -154,7 +154,7 @@ def _headlines(registry: Registry) -> list[dict[str, Any]]:
         ("faults", 'sum(rate({theater.operations}{{rpc_response_status_code=~"' + FAULTS + '"}}[5m]))'
          " / sum(rate({theater.operations}[5m]))", "percentunit"),
         ("p99 at the host", "histogram_quantile(0.99, sum by (le) (rate({rpc.server.call.duration:bucket}[5m])))", "s"),
-        ("actors running", 'sum({theater.actors}{{theater_phase="running"}})', "short"),
+        ("actors running", 'sum({theater.actors}{{theater_actor_phase="running"}})', "short"),
     )  # fmt: skip
     return [
         {

@@ -113,6 +113,7 @@ class Accumulators:
         self._host_calls: dict[tuple[str, str, str], Cells] = {}
         self._numbers: dict[str, dict[Attributes, list[float]]] = {}
         self._histograms: dict[str, dict[Attributes, list[float]]] = {}
+        self._aliases: dict[str, dict[Attributes, list[float]]] = {}
         self._gauges: dict[str, dict[Attributes, Callable[[], float]]] = {}
         self._start_ns = time_ns()
 
@@ -138,10 +139,13 @@ class Accumulators:
         cells[-1] += total_ns
 
     def count(self, name: str, amount: int, attributes: Mapping[str, str]) -> None:
-        """Add to a counter or up-down counter. Raises `UnregisteredName`."""
+        """Add to a counter or up-down counter. Raises `UnregisteredName`.
+
+        An attribute may be written without its prefix: `reason` for `theater.trap.reason`.
+        """
         key = tuple(attributes.items())
         with self._lock:
-            table = self._numbers.get(name)
+            table = self._aliases.get(name)
             cell = None if table is None else table.get(key)
             if cell is None:
                 cell = self._new_cell(self._numbers, name, key, attributes, ("counter", "updown"), 1)
@@ -152,7 +156,7 @@ class Accumulators:
         key = tuple(attributes.items())
         buckets = self._registry.metric(name).buckets
         with self._lock:
-            table = self._histograms.get(name)
+            table = self._aliases.get(name)
             cell = None if table is None else table.get(key)
             if cell is None:
                 cell = self._new_cell(self._histograms, name, key, attributes, ("histogram",), len(buckets) + 2)
@@ -161,9 +165,9 @@ class Accumulators:
 
     def gauge(self, name: str, read: Callable[[], float], attributes: Mapping[str, str]) -> None:
         """Read a gauge, or an up-down counter, by callback. Raises `UnregisteredName`."""
-        self._check(name, attributes, ("gauge", "updown"))
+        canonical = self._check(name, attributes, ("gauge", "updown"))
         with self._lock:
-            self._gauges.setdefault(name, {})[tuple(sorted(attributes.items()))] = read
+            self._gauges.setdefault(name, {})[tuple(sorted(canonical.items()))] = read
 
     def snapshot(self) -> Snapshot:
         """Return every metric that has a series. Call it on the event loop, where the gauges' owners live."""
@@ -192,21 +196,27 @@ class Accumulators:
         instruments: Collection[str],
         width: int,
     ) -> list[float]:
-        self._check(name, attributes, instruments)
+        canonical = self._check(name, attributes, instruments)
         table = tables.setdefault(name, {})
-        ordered = tuple(sorted(key))
+        ordered = tuple(sorted(canonical.items()))
         if len(table) >= SERIES_LIMIT and ordered not in table:
-            key = ordered = tuple(OVERFLOW.items())
+            # Not remembered as an alias either: the number of those is bounded by the number of series.
+            return table.setdefault(tuple(OVERFLOW.items()), [0] * width)
         cell: list[float] = table.setdefault(ordered, [0] * width)
-        # The same set in another order of arguments is the same series: an alias, left out of snapshots.
-        table[key] = cell
+        # The same set in another order, or with short names, is the same series: an alias, left out of snapshots.
+        self._aliases.setdefault(name, {})[key] = cell
         return cell
 
-    def _check(self, name: str, attributes: Mapping[str, str], instruments: Collection[str] = ("histogram",)) -> None:
+    def _check(
+        self, name: str, attributes: Mapping[str, str], instruments: Collection[str] = ("histogram",)
+    ) -> dict[str, str]:
         metric = self._registry.metric(name)
         if metric.instrument not in instruments:
             raise UnregisteredName("metric", name, f"is a {metric.instrument}, no {' or '.join(instruments)}")
-        self._registry.check_attributes(name, attributes, metric)
+        allowed = {each.rpartition(".")[2]: each for each in (*metric.attributes, *metric.optional)}
+        canonical = {allowed.get(key, key): value for key, value in attributes.items()}
+        self._registry.check_attributes(name, canonical, metric)
+        return canonical
 
     def _function_points(self) -> Iterator[tuple[str, Point]]:
         for meter in list(self._functions.values()):
@@ -272,4 +282,4 @@ def _recorded(key: Attributes, cell: list[float]) -> Point:
 
 
 def _copy(table: Mapping[Attributes, list[float]]) -> dict[Attributes, list[float]]:
-    return {key: list(cell) for key, cell in table.items() if key == tuple(sorted(key))}
+    return {key: list(cell) for key, cell in table.items()}

@@ -82,7 +82,7 @@ _ATTRIBUTES = (
     ),
     Attribute("theater.guest.slices", "How many slices the guest's run took.", type="int"),
     Attribute(
-        "theater.phase",
+        "theater.actor.phase",
         "A phase of an actor's life.",
         values=("starting", "running", "paused", "restarting", "updating", "stopping", "stopped"),
     ),
@@ -99,7 +99,7 @@ _ATTRIBUTES = (
     ),
     Attribute(
         "theater.refusal.reason",
-        "Why a message was refused before it became an operation: an error code, or `bad-reply-subject`.",
+        "Why a message was refused before it became an operation: an error code, or `reply-subject`.",
     ),
     Attribute(
         "theater.telemetry.signal",
@@ -238,14 +238,20 @@ _METRICS = (
         ("theater.host_call.interface", "theater.host_call.outcome"),
     ),
     Metric(
-        "theater.refusals",
+        "theater.requests.refused",
         "counter",
         "{message}",
         "Messages refused before they became operations.",
         ("theater.refusal.reason",),
     ),
-    Metric("theater.restarts", "counter", "{restart}", "Instances replaced after a failure."),
-    Metric("theater.traps", "counter", "{trap}", "Guests that trapped or hit a limit.", ("theater.trap.reason",)),
+    Metric(
+        "theater.requests.skewed",
+        "counter",
+        "{message}",
+        "Requests whose sender's clock is more than a minute off; their time of sending is ignored.",
+    ),
+    Metric("theater.actor.restarts", "counter", "{restart}", "Instances replaced after a failure."),
+    Metric("theater.actor.traps", "counter", "{trap}", "Guests that trapped or hit a limit.", ("theater.trap.reason",)),
     Metric("theater.cancellations", "counter", "{operation}", "Operations that were cut.", ("theater.cancel.cause",)),
     Metric("theater.chain.segments", "counter", "{segment}", "Segments appended to chains."),
     Metric("theater.chain.bytes", "counter", "By", "Bytes of events appended to chains."),
@@ -267,7 +273,7 @@ _METRICS = (
         "Observations dropped because a bound was reached or a name was not registered.",
         ("theater.telemetry.signal",),
     ),
-    Metric("theater.actors", "updown", "{actor}", "Actors of this host by phase.", ("theater.phase",)),
+    Metric("theater.actors", "updown", "{actor}", "Actors of this host by phase.", ("theater.actor.phase",)),
     Metric("theater.mailbox.depth", "updown", "{operation}", "Operations waiting in all mailboxes of this host."),
     Metric("theater.guests.suspended", "updown", "{guest}", "Guests that wait for a host call."),
     Metric("theater.guests.promoted", "updown", "{guest}", "Guests that run in the thread pool."),
@@ -293,6 +299,8 @@ _LOGS = (
     LogEvent("host.stopped", "info", "A host stopped.", ("host", "reason", "seconds")),
     LogEvent("host.draining", "info", "A host finishes what runs and takes nothing new.", ("host", "count")),
     LogEvent("actor.started", "info", "An actor's lanes are subscribed.", (*_SITE, "package", "seconds")),
+    LogEvent("actor.recovered", "info", "An actor goes on from its recorded chain.", _SITE),
+    LogEvent("actor.unrecoverable", "error", "An actor's recorded chain cannot be used.", (*_SITE, "reason")),
     LogEvent("actor.stopped", "info", "An actor stopped.", (*_SITE, "reason")),
     LogEvent("actor.paused", "info", "An actor was paused.", (*_SITE, "reason")),
     LogEvent("actor.resumed", "info", "An actor goes on.", _SITE),
@@ -307,9 +315,9 @@ _LOGS = (
     LogEvent("guest.trapped", "warning", "A guest trapped or hit a limit.", (*_SITE, "function", "reason")),
     LogEvent("guest.log", "info", "A line that a guest wrote.", (*_SITE, "text", "guest_level", "dropped")),
     LogEvent(
-        "operation.refused",
-        "debug",
-        "A message was refused before it became an operation (sampled).",
+        "request.refused",
+        "warning",
+        "A message was refused before it became an operation.",
         (*_SITE, "code", "reason", "subject", "count"),
     ),
     LogEvent(
@@ -318,7 +326,7 @@ _LOGS = (
         "A bug: an operation ended in an exception of ours.",
         (*_SITE, "function", "error", "correlation"),
     ),
-    LogEvent("reply.dropped", "warning", "A reply could not be sent.", (*_SITE, "subject", "reason")),
+    LogEvent("reply.lost", "warning", "A reply could not be sent.", (*_SITE, "subject", "reason")),
     LogEvent(
         "capability.failed",
         "error",
@@ -350,7 +358,6 @@ _LOGS = (
         "A compiled module on disk does not verify; it is compiled again.",
         ("path", "reason", "package"),
     ),
-    LogEvent("clock.skewed", "warning", "A caller's clock is more than a minute off.", (*_SITE, "seconds")),
     LogEvent("telemetry.dropped", "warning", "Observations were dropped (at most once a minute).", ("count", "reason")),
     LogEvent(
         "telemetry.unregistered", "error", "A name that is not registered was refused (once a name).", ("reason",)

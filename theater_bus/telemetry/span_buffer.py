@@ -21,7 +21,7 @@ from theater_bus.telemetry.readable import SpanBuilder
 __all__ = ["SpanBuffer"]
 
 CAPACITY = 16_384
-_STEP = 32
+_STEP = 16
 _PAUSE_S = 0.0005
 _GATHER_S = 0.05
 _IDLE_S = 1.0

@@ -102,6 +102,7 @@ class Telemetry:
         self._refused: set[str] = set()
         self._warned_s: float | None = None
         self._limiter = LogRateLimiter()
+        self._event_limiter = LogRateLimiter()
         self._lag = LoopLag()
         self._export = MetricExport(metric_exporters, self.snapshot, self._export_failed, resource)
         self._export_interval_s = export_interval_s
@@ -237,7 +238,7 @@ class Telemetry:
                 self._refuse(error)
 
     def count(self, name: str, amount: int = 1, **attributes: str) -> None:
-        """Add to a registered counter or up-down counter. Attributes: `**{"theater.phase": …}`."""
+        """Add to a registered counter or up-down counter. Attributes by name, also without prefix: `reason="…"`."""
         if self._measures:
             try:
                 self._accumulators.count(name, amount, attributes)
@@ -271,6 +272,10 @@ class Telemetry:
                     raise UnregisteredName(f"field of {name}", field)
         except UnregisteredName as error:
             self._refuse(error)
+            return
+        # What callers provoke must not fill a disk either: each event name has a bound of its own.
+        if self._event_limiter.admit(name, monotonic()) is None:
+            self._count_dropped("logs", 1)
             return
         self._site(fields, definition.fields)
         emit(LOGGER, severity(definition.level), name, fields)

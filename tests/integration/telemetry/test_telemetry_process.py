@@ -122,7 +122,7 @@ async def get(port: int, request: bytes) -> tuple[bytes, bytes]:
 
 async def test_metrics_are_served_to_a_scraper() -> None:
     telemetry = Telemetry(level="metrics", strict=True)
-    telemetry.count("theater.restarts", 3)
+    telemetry.count("theater.actor.restarts", 3)
     server = MetricsServer(telemetry.prometheus)
     port = await server.start()
     head, body = await get(port, b"GET /metrics?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -133,7 +133,7 @@ async def test_metrics_are_served_to_a_scraper() -> None:
         for family in text_string_to_metric_families(body.decode())
         for sample in family.samples
     }
-    assert samples["theater_restarts_total"] == 3
+    assert samples["theater_actor_restarts_total"] == 3
     assert (await get(port, b"HEAD /metrics HTTP/1.1\r\n\r\n"))[1] == b""
     assert (await get(port, b"POST /metrics HTTP/1.1\r\n\r\n"))[0].startswith(b"HTTP/1.1 405")
     assert (await get(port, b"GET / HTTP/1.1\r\n\r\n"))[0].startswith(b"HTTP/1.1 404")

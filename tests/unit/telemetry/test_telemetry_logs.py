@@ -96,6 +96,18 @@ def test_the_limiter_remembers_a_bounded_number_of_actors() -> None:
     assert limiter.admit("0", 0.0) == 0
 
 
+def test_an_event_that_callers_provoke_is_bounded_and_hides_no_other(logs: LogCollector) -> None:
+    telemetry = Telemetry(level="metrics", strict=True)
+    for _ in range(1_000):
+        telemetry.event("request.refused", reason="reply-subject")
+    telemetry.event("actor.failed", actor="counter-1")
+    assert 200 <= len(logs.records) < 1_000
+    assert logs.records[-1].getMessage() == "actor.failed actor='counter-1'"
+    (dropped,) = [each for each in telemetry.snapshot().metrics if each.metric.name == "theater.telemetry.dropped"]
+    assert dropped.points[0].attributes == {"theater.telemetry.signal": "logs"}
+    assert dropped.points[0].value + len(logs.records) == 1_001
+
+
 def test_silence_logs_nothing(logs: LogCollector) -> None:
     Telemetry.silent().event("host.started")
     Telemetry.silent().guest_log(ACTOR, "info", "x")
@@ -130,7 +142,7 @@ def test_console_lines_are_for_people() -> None:
     before = logging.getLogger().level
     handle = configure_logging("console", "info", stream)
     Telemetry(level="off").event("actor.stopped", actor="counter-1", reason="shutdown")
-    Telemetry(level="off").event("operation.refused", reason="below the level")
+    Telemetry(level="off").event("bus.server_log", text="below the level")
     handle.close()
     assert logging.getLogger().level == before
     (line,) = stream.getvalue().splitlines()

@@ -51,9 +51,9 @@ def busy(**options: Any) -> Telemetry:
     telemetry.observe_operation(spec, "overloaded", 4_000, 0, 5_000)
     telemetry.observe_host_call("a:b/c", "f", "returned", 1_000_000)
     telemetry.observe_host_call("a:b/c", "g", "returned", 2_000_000)
-    telemetry.count("theater.restarts")
-    telemetry.count("theater.actors", 3, **{"theater.phase": "running"})
-    telemetry.count("theater.actors", -1, **{"theater.phase": "running"})
+    telemetry.count("theater.actor.restarts")
+    telemetry.count("theater.actors", 3, **{"theater.actor.phase": "running"})
+    telemetry.count("theater.actors", -1, **{"theater.actor.phase": "running"})
     telemetry.record("theater.chain.append.duration", 0.003)
     telemetry.register_gauge("theater.guest.memory", lambda: 65536)
     return telemetry
@@ -94,7 +94,7 @@ def test_errors_have_their_type_and_successes_have_none() -> None:
 
 def test_up_down_counters_go_down_and_host_calls_are_summed_by_interface() -> None:
     snapshot = busy().snapshot()
-    assert points(snapshot, "theater.actors") == (Point({"theater.phase": "running"}, 2),)
+    assert points(snapshot, "theater.actors") == (Point({"theater.actor.phase": "running"}, 2),)
     assert [point.value for point in points(snapshot, "theater.host_calls")] == [2]
 
 
@@ -136,10 +136,10 @@ def test_a_function_has_one_spec() -> None:
     "emit",
     [
         lambda telemetry: telemetry.count("theater.nothing"),
-        lambda telemetry: telemetry.count("theater.actors", 1, **{"theater.phase": "asleep"}),
+        lambda telemetry: telemetry.count("theater.actors", 1, **{"theater.actor.phase": "asleep"}),
         lambda telemetry: telemetry.count("theater.guest.duration"),
-        lambda telemetry: telemetry.record("theater.restarts", 1.0),
-        lambda telemetry: telemetry.register_gauge("theater.restarts", lambda: 1.0),
+        lambda telemetry: telemetry.record("theater.actor.restarts", 1.0),
+        lambda telemetry: telemetry.register_gauge("theater.actor.restarts", lambda: 1.0),
         lambda telemetry: telemetry.observe_host_call("a", "f", "vanished", 1),
         lambda telemetry: telemetry.event("host.exploded"),
         lambda telemetry: telemetry.event("host.started", colour="blue"),
@@ -160,8 +160,8 @@ def test_unregistered_names_raise_in_tests_and_are_counted_elsewhere(emit: Any) 
 def test_more_series_than_allowed_are_one_overflow_series() -> None:
     telemetry = Telemetry(level="metrics", strict=True)
     for number in range(SERIES_LIMIT + 10):
-        telemetry.count("theater.traps", 1, **{"theater.trap.reason": f"reason-{number}"})
-    found = points(telemetry.snapshot(), "theater.traps")
+        telemetry.count("theater.actor.traps", 1, **{"theater.trap.reason": f"reason-{number}"})
+    found = points(telemetry.snapshot(), "theater.actor.traps")
     assert len(found) == SERIES_LIMIT + 1
     assert sum(point.value for point in found) == SERIES_LIMIT + 10
     assert found[-1].attributes == {"otel.metric.overflow": "true"}
@@ -188,6 +188,14 @@ def test_the_order_of_attributes_makes_no_other_series() -> None:
     assert point.value == 4
 
 
+def test_an_attribute_may_be_written_without_its_prefix() -> None:
+    telemetry = Telemetry(level="metrics", strict=True)
+    for _ in range(2):
+        telemetry.count("theater.actor.traps", 1, reason="unreachable")
+        telemetry.count("theater.actor.traps", 1, **{"theater.trap.reason": "unreachable"})
+    assert points(telemetry.snapshot(), "theater.actor.traps") == (Point({"theater.trap.reason": "unreachable"}, 4),)
+
+
 def test_a_gauge_that_fails_is_counted_and_hides_no_other() -> None:
     telemetry = busy()
     telemetry.register_gauge("theater.event_loop.lag", lambda: 1 / 0)
@@ -205,7 +213,7 @@ def test_switched_off_nothing_is_kept() -> None:
     silent.observe_operation(spec, None, 0, 1, 1)
     silent.observe_call(spec, None, 1)
     silent.observe_host_call("a", "f", "returned", 1)
-    silent.count("theater.restarts")
+    silent.count("theater.actor.restarts")
     silent.record("theater.chain.append.duration", 1.0)
     silent.register_gauge("theater.guest.memory", lambda: 1.0)
     silent.event("host.started")
@@ -249,7 +257,7 @@ def test_prometheus_and_otlp_show_the_same_numbers() -> None:
 def test_prometheus_text_survives_hostile_labels() -> None:
     telemetry = Telemetry(level="metrics", strict=True)
     reason = 'quote " backslash \\ newline \n end'
-    telemetry.count("theater.traps", 1, **{"theater.trap.reason": reason})
+    telemetry.count("theater.actor.traps", 1, **{"theater.trap.reason": reason})
     (family,) = text_string_to_metric_families(telemetry.prometheus())
     assert family.samples[0].labels == {"theater_trap_reason": reason}
 
@@ -280,12 +288,12 @@ async def test_exporters_get_the_temporality_that_they_prefer() -> None:
     delta, cumulative = Kept(wanted), Kept()
     telemetry = busy(metric_exporters=[delta, cumulative])
     await telemetry.flush()
-    telemetry.count("theater.restarts", 5)
+    telemetry.count("theater.actor.restarts", 5)
     await telemetry.flush()
 
     def restarts(exporter: Kept, index: int) -> tuple[Any, Any]:
         metrics = exporter.data[index].resource_metrics[0].scope_metrics[0].metrics
-        data = next(metric.data for metric in metrics if metric.name == "theater.restarts")
+        data = next(metric.data for metric in metrics if metric.name == "theater.actor.restarts")
         return data.aggregation_temporality, data.data_points[0].value
 
     assert [restarts(delta, index)[1] for index in (0, 1)] == [1, 5]

@@ -116,8 +116,8 @@ def test_unknown_names_are_refused() -> None:
 
 def test_attributes_are_held_against_their_definition() -> None:
     metric = REGISTRY.metric("theater.actors")
-    REGISTRY.check_attributes("theater.actors", {"theater.phase": "running"}, metric)
-    for attributes in ({"theater.phase": "asleep"}, {"theater.phase": "running", "x": "y"}, {}):
+    REGISTRY.check_attributes("theater.actors", {"theater.actor.phase": "running"}, metric)
+    for attributes in ({"theater.actor.phase": "asleep"}, {"theater.actor.phase": "running", "x": "y"}, {}):
         with pytest.raises(UnregisteredName):
             REGISTRY.check_attributes("theater.actors", attributes, metric)
 
