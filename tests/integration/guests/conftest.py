@@ -1,0 +1,95 @@
+"""Guests called directly in the engine, with plain values in and out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest_asyncio
+
+from theater_bus.core.values.codec import function_codec
+from theater_bus.core.values.codec_outcome import Outcome
+from theater_bus.core.values.export_table import Export, exported_functions
+from theater_bus.core.values.metadata import parse_metadata
+from theater_bus.core.values.subtree import Subtree
+from theater_bus.engine import Budget, CallResult, Engine, HostImport, Instance, Limits
+
+Load = Callable[..., Awaitable["LoadedGuest"]]
+
+
+class LoadedGuest:
+    """An instance and its state, advanced by every call that succeeds."""
+
+    def __init__(self, instance: Instance, exports: dict[str, Export], budget: Budget) -> None:
+        self.instance, self.exports, self.budget = instance, exports, budget
+        self.state: Subtree | None = None
+
+    async def raw(self, symbol: str, data: bytes) -> CallResult:
+        """Bytes in, bytes out."""
+        ended: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        result = self.instance.call(symbol, data, self.budget, ended.set_result)
+        return result if result is not None else await asyncio.wait_for(ended, 30)
+
+    async def run(self, name: str, *params: Any) -> CallResult:
+        """Call an export with plain parameters and give what the engine says."""
+        export = self.exports[name]
+        codec = function_codec(export.function, export.stateful)
+        return await self.raw(export.symbol, codec.call_input(self.state, codec.encode_params(list(params))))
+
+    async def outcome(self, name: str, *params: Any) -> Outcome:
+        """What an export answers, checked against its declaration; an ok takes its state over."""
+        export = self.exports[name]
+        result = await self.run(name, *params)
+        assert result.failure is None, result.failure
+        assert result.output is not None
+        assert result.status == 0, result.output
+        outcome = function_codec(export.function, export.stateful).decode_result(result.output)
+        if outcome.ok and outcome.state is not None:
+            self.state = outcome.state
+        return outcome
+
+    async def call(self, name: str, *params: Any) -> Any:
+        """The plain value of an ok."""
+        outcome = await self.outcome(name, *params)
+        assert outcome.ok, outcome.error
+        return outcome.plain()
+
+    async def error(self, name: str, *params: Any) -> Any:
+        """The plain value of an err."""
+        outcome = await self.outcome(name, *params)
+        assert not outcome.ok, outcome.plain()
+        return outcome.error
+
+
+@pytest_asyncio.fixture
+async def engine() -> AsyncIterator[Engine]:
+    engine = Engine()
+    yield engine
+    await engine.close()
+
+
+@pytest_asyncio.fixture
+async def load(engine: Engine) -> AsyncIterator[Load]:
+    """`await load(wasm, state=…, imports=…, limits=…, cpu_ms=…)`: a guest that can be called."""
+    async with AsyncExitStack() as stack:
+
+        async def load_guest(
+            wasm: bytes,
+            *,
+            state: Subtree | None = None,
+            imports: Sequence[HostImport] = (),
+            limits: Limits | None = None,
+            cpu_ms: float = 2000,
+        ) -> LoadedGuest:
+            module = await engine.load(wasm)
+            assert module.metadata is not None
+            exports = exported_functions(parse_metadata(module.metadata), module.callables)
+            instance = await engine.instantiate(module, imports, limits or Limits())
+            stack.callback(instance.close)
+            loaded = LoadedGuest(instance, exports, Budget(cpu_ms))
+            loaded.state = state
+            return loaded
+
+        yield load_guest
