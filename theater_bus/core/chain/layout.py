@@ -164,7 +164,7 @@ def choice(*words: str) -> Kind:
             return value
         raise _wrong(value, "one of " + ", ".join(words))
 
-    return Kind(" \\| ".join(f"`{word}`" for word in words), load, _same)
+    return Kind(" or ".join(f"`{word}`" for word in words), load, _same)
 
 
 def array_of(kind: Kind) -> Kind:
