@@ -89,7 +89,7 @@ def _restore_window(host: Host, actor: Actor, found: RecoveredActor) -> None:
         return
     window = actor.window = Window(host.shared.window_bounds)
     window.restore(
-        [KeyRecord(e.scope, e.key, e.request, e.answer, e.seq, is_error=False) for e in found.window],
+        [KeyRecord(e.scope, e.key, e.request, e.answer, e.seq, e.is_error) for e in found.window],
         host.loop.time(),
     )
 
