@@ -106,6 +106,7 @@ class Actor:
         "metrics",
         "phases",
         "restart_timer",
+        "resuming",
         "services",
         "state",
         "supervisor",
@@ -142,6 +143,7 @@ class Actor:
         self.idle: asyncio.Future[None] | None = None
         self.sweep_timer: asyncio.TimerHandle | None = None
         self.restart_timer: asyncio.TimerHandle | None = None
+        self.resuming = False
         self.wants_exit = False
         self.exit_result: bytes | None = None
         self.failure_note: str | None = None
@@ -206,15 +208,21 @@ class Actor:
     # -- running -------------------------------------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Go on with the queue, if the actor runs and is free."""
-        while self.current is None and self.phases.phase is Phase.RUNNING and self.journal.ahead < AHEAD_MAX:
-            op = self.mailbox.pop()
-            if op is None:
-                return
-            if op.deadline <= self.services.loop.time():
-                self.refuse(op, _queued_too_long(op))
-                continue
-            self._start(op)
+        """Go on with the queue, if the actor runs and is free. Operations that end at once do not nest."""
+        if self.resuming:
+            return
+        self.resuming = True
+        try:
+            while self.current is None and self.phases.phase is Phase.RUNNING and self.journal.ahead < AHEAD_MAX:
+                op = self.mailbox.pop()
+                if op is None:
+                    return
+                if op.deadline <= self.services.loop.time():
+                    self.refuse(op, _queued_too_long(op))
+                else:
+                    self._start(op)
+        finally:
+            self.resuming = False
 
     def _start(self, op: Operation) -> None:
         self.current = op
