@@ -19,6 +19,7 @@ from theater_bus.core.values.model import (
     VariantValue,
     list_of,
 )
+from theater_bus.core.values.text import format_value, parse_value
 from theater_bus.errors import SerializationError
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text())
@@ -96,3 +97,13 @@ def test_metadata_blobs_of_real_guests_survive_decoding_and_encoding(vector):
     assert subtree.standalone() == data
     indices = [struct.unpack_from("<I", subtree.nodes, at)[0] for at in subtree.fixups]
     assert sorted(indices) == list(range(subtree.count - 1))
+
+
+@pytest.mark.parametrize("vector", VECTORS["text_form"], ids=lambda v: v["text"])
+def test_literal_text_of_real_guests_is_written_and_read_back(vector):
+    value = value_from(vector["value"])
+    assert format_value(value) == vector["text"]
+    again = parse_value(vector["text"])
+    assert format_value(again) == vector["text"]
+    if not isinstance(value, VariantValue) and "nan" not in str(vector["value"]):
+        assert again == value
