@@ -15,26 +15,35 @@ _PARTS = " ▏▎▍▌▋▊▉█"
 _COLOURS = {"CLIENT": "cyan", "SERVER": "green", "INTERNAL": "yellow", "PRODUCER": "magenta", "CONSUMER": "magenta"}
 
 
-def render_waterfall(spans: Sequence[ReadableSpan], bar_width: int = 40) -> Table:
+def render_waterfall(spans: Sequence[ReadableSpan], bar_width: int = 24) -> Table:
     """Return a table for `rich.print`: a row per span, children below parents, bars to scale.
 
-    `spans` are those of one trace, in any order. A parent that is missing makes its children roots.
+    `spans` are those of one trace, in any order. A parent that is missing makes its children roots. Colours tell the
+    kinds: cyan calls, green hosts, yellow work inside, red faults. It fits 80 columns.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 1))
-    for header, justify in (("span", "left"), ("process", "left"), ("", "left"), ("duration", "right")):
-        table.add_column(header, justify="right" if justify == "right" else "left", no_wrap=True)
+    # Only columns that may wrap are shrunk by rich; their cells are cut instead.
+    table.add_column("span")
+    table.add_column("process")
+    table.add_column("", no_wrap=True, min_width=bar_width)
+    table.add_column("duration", no_wrap=True, justify="right", min_width=9)
     if not spans:
         return table
     start = min(_start(span) for span in spans)
     total = max(1, max(_end(span) for span in spans) - start)
+    processes = _processes(spans)
     for depth, span in _tree(spans):
         failed = span.status.status_code is StatusCode.ERROR
         colour = "red" if failed else _COLOURS[span.kind.name]
-        name = Text("  " * depth + span.name, style="bold red" if failed else "")
-        name.append(f"  {span.kind.name}", style="dim")
+        name = _cut("  " * depth + span.name, "bold red" if failed else colour)
         bar = _bar(_start(span) - start, _end(span) - _start(span), total, bar_width)
-        table.add_row(name, Text(_process(span), style="dim"), Text(bar, style=colour), _duration(span))
+        process = processes[_instance(span)]
+        table.add_row(name, _cut(process, "dim"), Text(bar, style=colour), _duration(span))
     return table
+
+
+def _cut(text: str, style: str) -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _tree(spans: Sequence[ReadableSpan]) -> Iterator[tuple[int, ReadableSpan]]:
@@ -61,10 +70,18 @@ def _bar(offset_ns: int, length_ns: int, total_ns: int, width: int) -> str:
     return " " * min(lead, width - 1) + "█" * full + (_PARTS[rest] if rest else "")
 
 
-def _process(span: ReadableSpan) -> str:
+def _processes(spans: Sequence[ReadableSpan]) -> dict[tuple[str, str], str]:
+    """Name processes by their service; those that share one, by their instance too."""
+    instances = {_instance(span) for span in spans}
+    shared = {name for name, _ in instances if sum(name == other for other, _ in instances) > 1}
+    return {
+        (name, instance): f"{name} {instance[:8]}" if name in shared else name for name, instance in sorted(instances)
+    }
+
+
+def _instance(span: ReadableSpan) -> tuple[str, str]:
     attributes = span.resource.attributes
-    instance = str(attributes.get("service.instance.id", ""))
-    return str(attributes.get("service.name", "")) + (f" {instance[:12]}" if instance else "")
+    return str(attributes.get("service.name", "")), str(attributes.get("service.instance.id", ""))
 
 
 def _duration(span: ReadableSpan) -> str:
