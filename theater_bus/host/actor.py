@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from math import inf
-from random import getrandbits
+from random import getrandbits, random
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -409,7 +409,7 @@ class Actor:
         if error.code != "guest-trap":
             op.recording.control(now, FreshInstance(error.code))
             return None
-        decision = self.supervisor.decide(self.services.loop.time())
+        decision = self.supervisor.decide(self.services.loop.time(), random())
         if decision.action is Action.RESTART:
             op.recording.control(now, Restarted(decision.attempt, error.code))
         else:

@@ -160,7 +160,7 @@ def make_actor_type(
         budget=budget,
         mailbox_bounds=manifest.mailbox,
         middleware=middleware,
-        fresh_each_time=manifest.isolation == "operation",
+        fresh_each_time=manifest.isolates_operations(),
         unknown=telemetry.function_spec("_OTHER", namespace, known=False),
     )
 
