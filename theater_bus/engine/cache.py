@@ -38,7 +38,10 @@ class ArtifactCache:
         _claim(directory)
 
     def load(self, sha256: str, use: Callable[[str], T]) -> T | None:
-        """`use(path)` on the verified artifact of the module, or None. What does not verify is removed."""
+        """`use(path)` on the verified artifact of the module, or None.
+
+        What does not verify, or what `use` refuses with a ValueError, is reported and removed.
+        """
         for path in sorted(self.directory.glob(f"{sha256}-{self._key}-*{SUFFIX}")):
             try:
                 file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -52,6 +55,8 @@ class ArtifactCache:
                 if problem is None:
                     os.utime(file)
                     return use(f"/proc/self/fd/{file}" if os.path.isdir("/proc/self/fd") else str(path))
+            except ValueError as error:
+                problem = str(error)
             finally:
                 os.close(file)
             self._discard(path, problem)

@@ -209,8 +209,8 @@ class Frame:
     FILL: Final = Struct("<8xI28xI28xI28xI20x32x16x16s").pack_into
     """`FILL(frame.buffer, 0, a, b, c, d, function)`: set the arguments, clear result, trap and error."""
 
-    OUTCOME: Final = Struct("<8xII16xQQ").unpack_from
-    """`OUTCOME(frame.buffer, 128)` → low half and high half of the result, trap pointer, error pointer."""
+    OUTCOME: Final = Struct("<8xiI16xQQ").unpack_from
+    """`OUTCOME(frame.buffer, 128)` → low half (signed) and high half of the result, trap pointer, error pointer."""
 
     def __init__(self) -> None:
         self.buffer = ctypes.create_string_buffer(192)
@@ -224,6 +224,14 @@ class Frame:
             c_void_p(base + 160),
             c_void_p(base + 168),
         )
+
+    def forget(self) -> None:
+        """Free what a finished future left here that nobody asked for."""
+        _, _, trap, error = Frame.OUTCOME(self.buffer, 128)
+        if trap:
+            _trap_delete(trap)
+        if error:
+            _error_delete(error)
 
 
 def make_engine(flags: Sequence[tuple[str, int]]) -> int:
@@ -342,15 +350,12 @@ def instantiate_async(pre: int, context: int, frame: Frame) -> int:
     return cast("int", _pre_start(pre, context, base + 176, base + 160, base + 168))
 
 
-_extern = ctypes.create_string_buffer(32)
-_extern_address = ctypes.addressof(_extern)
-
-
 def export(context: int, instance: bytes, name: bytes, kind: int) -> bytes | None:
     """The handle (16 bytes of a function, 24 of a memory) behind the export `name`, or None."""
-    if not _export_get(context, instance, name, len(name), _extern_address) or _extern.raw[0] != kind:
+    extern = ctypes.create_string_buffer(32)
+    if not _export_get(context, instance, name, len(name), ctypes.addressof(extern)) or extern.raw[0] != kind:
         return None
-    return _extern.raw[8:24] if kind == EXTERN_FUNC else _extern.raw[8:32]
+    return extern.raw[8:24] if kind == EXTERN_FUNC else extern.raw[8:32]
 
 
 def memory_view(context: int, memory: bytes) -> memoryview:

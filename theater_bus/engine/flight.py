@@ -10,19 +10,20 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context, copy_context
 from enum import Enum
 from time import thread_time_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from theater_bus.engine import ffi
-from theater_bus.engine.eager import Running
+from theater_bus.engine.answer import answer_of, ask_host
 from theater_bus.engine.hostcall import Ask
 from theater_bus.engine.outcome import CallResult, GuestFailure, failure_of_trap, near_memory_limit
 
 if TYPE_CHECKING:
-    from theater_bus.engine.instance import HostFunction, Instance
+    from theater_bus.engine.eager import Running
+    from theater_bus.engine.instance import Instance
     from theater_bus.engine.settings import Budget
 
 __all__ = ["Flight", "Place"]
@@ -97,7 +98,9 @@ class Flight:
     def adopt_inline(self, frame: ffi.Frame, future: int, spent_ns: int, finished: bool) -> CallResult | None:
         """Take over a future after its first poll, from inside `call`. Returns the result if that ends the call."""
         self.frame, self.future, self.running_function = frame, future, True
-        self.cpu_ns = self.own_ns = spent_ns
+        # The first poll was timed by the wall clock, since a thread's clock costs as much as a short call; a guest
+        # that was preempted in it is charged two slices, after which it would have yielded.
+        self.cpu_ns = self.own_ns = min(spent_ns, 2 * self.instance.runtime.slice_ns)
         self.slices = 1
         self.inline = True
         self._advance(finished)
@@ -201,40 +204,18 @@ class Flight:
 
     def _serve(self, ask: Ask) -> bool:
         """Ask the host. True when the answer is there; otherwise the guest waits and so does this flight."""
-        instance = self.instance
-        data = instance.read(ask.pointer, ask.length)
-        if data is None:
-            ask.answer = GuestFailure("out-of-bounds", "a host call's argument lies outside the guest's memory")
-            return True
-        runtime = instance.runtime
-        allowance = runtime.turn.enter()
-        try:
-            answer = self._ask(instance.calls[ask.which], data)
-        except BaseException as error:  # noqa: BLE001 - becomes the call's failure
-            ask.answer = _failed(error)
-            _surface(runtime.loop, error)
-            return True
-        finally:
-            runtime.turn.leave(allowance)
-        if not isinstance(answer, Running):
-            ask.answer = _checked(answer)
-            return True
-        self.running = answer
-        self.place = Place.HOST_CALL
-        runtime.instrumentation.count("theater.guests.suspended", 1)
-        if self.failure is not None:
-            self._cancel_host_call()
-        return False
-
-    def _ask(self, function: HostFunction, data: bytes) -> object:
-        """Call the host function in the call's own context; a coroutine makes its first step here."""
         context = self.context
         if context is None:
             context = self.context = copy_context()
-        answer = context.run(function, data)
-        if answer.__class__ is bytes or not isinstance(answer, Coroutine):
-            return answer
-        return self.instance.runtime.carriers.start(answer, context, self._answered)
+        running = ask_host(self.instance, ask, context, self._answered)
+        if running is None:
+            return True
+        self.running = running
+        self.place = Place.HOST_CALL
+        self.instance.runtime.instrumentation.count("theater.guests.suspended", 1)
+        if self.failure is not None:
+            self._cancel_host_call()
+        return False
 
     def _answered(self, task: asyncio.Task[bytes]) -> None:
         """The host function that made the guest wait has ended."""
@@ -248,7 +229,7 @@ class Flight:
             return
         ask = self.instance.ask
         assert ask is not None
-        ask.answer = _result_of(task)
+        ask.answer = answer_of(task)
         if self.promoted:
             self.place = Place.POOL
             runtime.pool.submit(self)
@@ -309,7 +290,6 @@ class Flight:
         assert self.frame is not None
         status, pages, trap, error = ffi.Frame.OUTCOME(self.frame.buffer, 128)
         ffi.delete_future(self.future)
-        self.future = 0
         self._free_frame()
         if trap or error:
             self._end_trapped(trap, error)
@@ -360,15 +340,15 @@ class Flight:
         instance = self.instance
         instance.drop_growth()
         instance.ask = None
-        if self.future:
+        if self.frame is not None:
             ffi.delete_future(self.future)
-            self.future = 0
+            self.frame.forget()
             self._free_frame()
 
     def _free_frame(self) -> None:
-        if self.frame is not None:
-            self.instance.runtime.frames.append(self.frame)
-            self.frame = None
+        assert self.frame is not None
+        self.instance.runtime.frames.append(self.frame)
+        self.frame = None
 
     def _end(self, result: CallResult, later: bool = False) -> None:
         runtime, instance = self.instance.runtime, self.instance
@@ -386,33 +366,3 @@ class Flight:
             runtime.loop.call_soon(self.done, result)
         else:
             self.done(result)
-
-
-_FATAL: Final = (KeyboardInterrupt, SystemExit)
-
-
-def _failed(error: BaseException) -> GuestFailure:
-    return GuestFailure("host-call", f"{type(error).__name__}: {error}", "", error)
-
-
-def _result_of(task: asyncio.Task[bytes]) -> bytes | GuestFailure:
-    if task.cancelled():
-        return _failed(asyncio.CancelledError("the host function was cancelled"))
-    error = task.exception()
-    return _checked(task.result()) if error is None else _failed(error)
-
-
-def _checked(answer: object) -> bytes | GuestFailure:
-    if isinstance(answer, bytes):
-        return answer
-    return _failed(TypeError(f"a host function answered with {type(answer).__name__}, not with bytes"))
-
-
-def _surface(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """What ends the process must still end it, after the guest was unwound."""
-    if isinstance(error, _FATAL):
-
-        def again() -> None:
-            raise error
-
-        loop.call_soon(again)

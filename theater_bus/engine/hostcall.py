@@ -86,7 +86,7 @@ class Callbacks:
             instance.ask = Ask(which, _ARGUMENTS(string_at(args, 128)), results, trap)
             memmove(continuation, instance.record, 24)
         except BaseException as error:  # noqa: BLE001 - nothing may be raised into C
-            _set_trap(trap, f"host function failed: {error!r}")
+            _set_trap(trap, f"the host could not take the call: {error!r}")
 
     def _on_poll(self, context: int) -> bool:
         if not context:

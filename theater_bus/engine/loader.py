@@ -49,11 +49,7 @@ class Loader:
 
     def _compiled(self, sha256: str, woven: Callable[[], bytes]) -> int:
         if self._cache is not None:
-            try:
-                found = self._cache.load(sha256, lambda path: ffi.deserialize_file(self._engine, path))
-            except ffi.NativeError as error:
-                self._corrupt(self._cache.directory, str(error))
-                found = None
+            found = self._cache.load(sha256, self._open)
             if found is not None:
                 self._count("disk")
                 return found
@@ -65,6 +61,12 @@ class Loader:
             self._cache.save(sha256, ffi.serialize(pointer))
         self._count("compiled")
         return pointer
+
+    def _open(self, path: str) -> int:
+        try:
+            return ffi.deserialize_file(self._engine, path)
+        except ffi.NativeError as error:
+            raise ValueError(str(error)) from None
 
     def _count(self, result: str) -> None:
         self._instrumentation.count("theater.modules.loaded", 1, **{"theater.cache.result": result})

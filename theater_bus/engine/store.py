@@ -30,6 +30,7 @@ SLOT_BYTES: Final = 8
 SLOTS: Final = Struct("<II").unpack_from
 EMPTY_SLOTS: Final = bytes(SLOT_BYTES)
 _GRAIN: Final = 1024
+_U32: Final = 0xFFFFFFFF
 _NO_VIEW: Final = memoryview(b"")
 
 
@@ -139,8 +140,9 @@ class Store:
         old = self._base_size(self.room) if self.base else 0
         return self._start(self.base, old, total, 0, function)
 
-    def accept_buffer(self, pointer: int) -> bool:
+    def accept_buffer(self, status: int) -> bool:
         """Use what `start_buffer` allocated. False when the guest's allocator gave nothing usable."""
+        pointer = status & _U32
         room = self._wanted
         if not pointer or pointer + self._base_size(room) > self.memory_bytes:
             return False
@@ -164,12 +166,14 @@ class Store:
         """Use the new scratch buffer; returns why there is none."""
         growth = self.growth
         assert growth is not None
-        pointer, pages, trap, error = ffi.Frame.OUTCOME(growth.frame.buffer, 128)
-        self.drop_growth()
+        status, pages, trap, error = ffi.Frame.OUTCOME(growth.frame.buffer, 128)
+        ffi.delete_future(growth.future)
+        self.growth = None
         if trap or error:
             failure = failure_of_trap(ffi.take_trap(trap) if trap else ffi.Trap(None, ffi.take_error(error)))
             return self.fault or failure
         self.noticed(pages)
+        pointer = status & _U32
         if not pointer or pointer + growth.size > self.memory_bytes:
             return GuestFailure("memory-limit", f"the guest cannot allocate {growth.size} bytes for a host's answer")
         self.scratch, self.scratch_size = pointer, growth.size
@@ -180,6 +184,7 @@ class Store:
         """Delete the nested call, finished or not."""
         if self.growth is not None:
             ffi.delete_future(self.growth.future)
+            self.growth.frame.forget()
             self.growth = None
 
     def _start(self, a: int, b: int, c: int, d: int, function: bytes) -> tuple[ffi.Frame, int]:

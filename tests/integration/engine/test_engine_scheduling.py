@@ -20,7 +20,7 @@ async def work_of(guest: Any, milliseconds: float) -> bytes:
 
 
 async def test_a_long_call_leaves_the_loop_and_finishes_in_the_pool(guest: Any) -> None:
-    data = await work_of(guest, 30)
+    data = await work_of(guest, 60)
     result = await guest.run(guest.make(), "work", data, cpu_ms=10_000)
     assert (result.failure, result.output) == (None, data)
     assert result.promoted
@@ -68,7 +68,7 @@ async def test_a_promoted_guest_can_ask_its_host_and_the_answer_is_made_on_the_l
         await asyncio.sleep(0)
         return data * 1000
 
-    data = await work_of(guest, 10)
+    data = await work_of(guest, 40)
     result = await guest.run(guest.make(ask), "work_and_ask", data, cpu_ms=10_000)
     assert (result.failure, result.output) == (None, data * 1000)
     assert result.promoted
@@ -197,7 +197,7 @@ async def test_a_promoted_guest_that_waits_for_its_host_can_be_cancelled(guest: 
         return b""
 
     instance = guest.make(ask)
-    call = guest.start(instance, "work_and_ask", await work_of(guest, 10), cpu_ms=10_000)
+    call = guest.start(instance, "work_and_ask", await work_of(guest, 40), cpu_ms=10_000)
     await waiting.wait()
     instance.cancel("cancelled")
     result = await call
