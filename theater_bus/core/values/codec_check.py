@@ -34,7 +34,6 @@ from theater_bus.core.values.types import (
     SelfRef,
     TupleOf,
     Type,
-    Unit,
     Variant,
 )
 
@@ -74,8 +73,7 @@ def _compile(type_: Type, enclosing: Checker | None) -> Checker:
             return enclosing
         case Dynamic():
             return _anything
-        case Unit():
-            return _tuple([])
+    return _tuple([])
 
 
 def _side(type_: Type | None, enclosing: Checker | None) -> Checker:

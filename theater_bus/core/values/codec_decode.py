@@ -38,7 +38,6 @@ from theater_bus.core.values.types import (
     SelfRef,
     TupleOf,
     Type,
-    Unit,
     Variant,
 )
 
@@ -83,8 +82,7 @@ class _Compiler:
                 return self.self_decoder
             case Dynamic():
                 return dynamic_decoder(self.form)
-            case Unit():
-                return _unit
+        return _unit
 
     def _side(self, type_: Type | None) -> Decoder:
         return _unit if type_ is None else self.compile(type_)

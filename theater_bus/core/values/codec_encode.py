@@ -69,8 +69,7 @@ def static_tag(type_: Type, name: str = "", kind: Kind = Kind.RECORD) -> Tag:
             return Tag(Kind.FLAGS)
         case Dynamic():
             return Tag(Kind.STRING)
-        case Unit():
-            return _UNIT_TAG
+    return _UNIT_TAG
 
 
 def nullable(type_: Type) -> bool:
@@ -109,8 +108,7 @@ class _Compiler:
                 return self.self_encoder
             case Dynamic():
                 return dynamic_encoder(self.json)
-            case Unit():
-                return _encode_unit
+        return _encode_unit
 
     def _tag(self, type_: Type | None) -> bytes:
         return encode_tag(_UNIT_TAG if type_ is None else static_tag(type_, self.self_name, self.self_kind))

@@ -40,16 +40,40 @@ def frame_learner(declared: Type | None, limits: Limits) -> Callable[[bytes, Lay
     match_state, match_value, codec = _matcher(state), _matcher(value), value_codec(value)
     if match_state is None or match_value is None:
         return None
+    fixed_state = isinstance(state, Scalar) and state is not Scalar.STRING and KINDS[state] not in SCALAR_CHECKS
 
     def learn(output: bytes, layout: Layout, outcome: Outcome) -> Frame | None:
+        # The canonical order leaves one way to lay out four nodes of which an ok pair is the root's payload, so that
+        # the last two must be the pair and the result around it, whatever tags they carry.
         offsets, size = layout.offsets, len(output)
         if not outcome.ok or layout.data is not output or len(offsets) != 4:
             return None
         if match_state(output, offsets[0], size) != offsets[1] or match_value(output, offsets[1], size) != offsets[2]:
             return None
-        return _frame(output[: offsets[0]], output[offsets[2] :], match_state, match_value, codec, limits.max_bytes)
+        tail = output[offsets[2] :]
+        if fixed_state:
+            return _fixed_frame(output[: offsets[0] + 8], offsets[1], tail, match_value, codec, limits.max_bytes)
+        return _frame(output[: offsets[0]], tail, match_state, match_value, codec, limits.max_bytes)
 
     return learn
+
+
+def _fixed_frame(
+    head: bytes, middle: int, tail: bytes, match_value: _Matcher, codec: ValueCodec, max_bytes: int
+) -> Frame:
+    """The frame of a state of which every bit pattern is valid: its node lies between `head` and `middle`."""
+    first, tail_size, fewest = len(head) - 8, len(tail), middle + len(tail)
+
+    def read(output: bytes) -> Outcome | None:
+        size = len(output)
+        if not fewest <= size <= max_bytes or not output.endswith(tail) or not output.startswith(head):
+            return None
+        end = size - tail_size
+        if match_value(output, middle, end) != end:
+            return None
+        return Outcome(True, Subtree(output[first:middle], 1), Subtree(output[middle:end], 1), codec)
+
+    return read
 
 
 def _frame(
@@ -58,10 +82,8 @@ def _frame(
     first, tail_size = len(head), len(tail)
 
     def read(output: bytes) -> Outcome | None:
-        if not output.endswith(tail) or not output.startswith(head):
-            return None
         size = len(output)
-        if size > max_bytes:
+        if size > max_bytes or not output.endswith(tail) or not output.startswith(head):
             return None
         end = size - tail_size
         middle = match_state(output, first, end)

@@ -243,8 +243,7 @@ def tag_of(value: Value) -> Tag:
             return Tag(Kind.RECORD, name=name)
         case VariantValue(name):
             return Tag(Kind.VARIANT, name=name)
-        case TupleValue(items):
-            return Tag(Kind.TUPLE, tuple(tag_of(item) for item in items))
+    return Tag(Kind.TUPLE, tuple([tag_of(item) for item in value.items]))
 
 
 def fold_name(name: str) -> str:

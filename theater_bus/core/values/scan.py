@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from theater_bus.core.values.cgrf_decode import decode
 from theater_bus.core.values.cgrf_encode import encode
 from theater_bus.core.values.model import FORMATS, Kind
-from theater_bus.core.values.nodes import DEFAULT_LIMITS, MAX_DEPTH, NODE, U32, WIDTH_OF_KIND, Limits, indices
+from theater_bus.core.values.nodes import DEFAULT_LIMITS, INDICES, MAX_DEPTH, NODE, U32, WIDTH_OF_KIND, Limits, indices
 from theater_bus.core.values.subtree import HEADER, Subtree, relocate
 from theater_bus.errors import SerializationError
 
@@ -35,6 +35,7 @@ __all__ = [
 
 _FIRST_NODE = HEADER.size
 _ARRAY = int(Kind.ARRAY)
+_FEW = len(INDICES)
 _FIXED = frozenset(int(kind) for kind in FORMATS)
 
 
@@ -171,17 +172,23 @@ def _canonical(data: bytes, limits: Limits) -> Layout | None:
         at = payload + length
         if at > size or kind > _ARRAY:
             return None
-        if widths[kind]:
-            if length != widths[kind] or (kind in SCALAR_CHECKS and not SCALAR_CHECKS[kind](data, payload, at)):
+        width = widths[kind]
+        if width:
+            if length != width or (kind in SCALAR_CHECKS and not SCALAR_CHECKS[kind](data, payload, at)):
                 return None
             continue
         first = _INNER[kind](data, payload, at)
         if first < 0:
             return None
         if first < at:
-            children = indices((at - first) >> 2).unpack_from(data, first)
-            if not _adopt(children, node, starts):
-                return None
+            count = (at - first) >> 2
+            children = (INDICES[count] if count < _FEW else indices(count)).unpack_from(data, first)
+            expected = node - 1
+            for child in reversed(children):
+                if child != expected:
+                    return None
+                expected = starts[child] - 1
+            starts[node] = expected + 1
             fixups.extend(range(first, at, 4))
             if heights:
                 heights[node] = height = 1 + max([heights[child] for child in children])
@@ -190,17 +197,6 @@ def _canonical(data: bytes, limits: Limits) -> Layout | None:
     if at != size or starts[root]:
         return None
     return Layout(data, offsets, fixups, starts)
-
-
-def _adopt(children: tuple[int, ...], node: int, starts: list[int]) -> bool:
-    """Whether `children` are exactly the subtrees that end right before `node`, in order; if so, extend its start."""
-    expected = node - 1
-    for child in reversed(children):
-        if child != expected:
-            return False
-        expected = starts[child] - 1
-    starts[node] = expected + 1
-    return True
 
 
 def _bool(data: bytes, at: int, end: int) -> bool:

@@ -71,9 +71,8 @@ def format_value(value: Value) -> str:
         case RecordValue(name, fields):
             inner_text = ", ".join([f"{_name(field)}: {format_value(item)}" for field, item in fields])
             return f"{_name(name) if name else ''}{{{inner_text}}}"
-        case VariantValue(name, case, _, items):
-            head = f"{_name(name) if name else ''}::{_name(case)}"
-            return f"{head}({_joined(items)})" if items else head
+    head = f"{_name(value.name) if value.name else ''}::{_name(value.case)}"
+    return f"{head}({_joined(value.payload)})" if value.payload else head
 
 
 def format_tag(tag: Tag) -> str:
