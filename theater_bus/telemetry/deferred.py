@@ -368,10 +368,10 @@ class DeferredTracing:
         parent = headers.get(TRACEPARENT) if headers else None
         if parent is None or TRACESTATE in headers or COMMON(parent) is None:  # type: ignore[operator]
             return self._start_uncommon(spec, headers, actor, start_ns)
-        trace = parent[3:35]
         bits = int(parent[53:], 16)
         threshold = self._limits.remote_sampled if bits & 1 else self._limits.remote_unsampled
-        if threshold <= MASK and int(trace[16:], 16) >= threshold:
+        trace = parent[3:35]
+        if threshold <= MASK and (not threshold or int(trace[16:], 16) >= threshold):
             return None
         operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, 1 | bits & _RANDOM)
         operation.traceparent = parent

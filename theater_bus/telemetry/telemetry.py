@@ -36,7 +36,7 @@ from theater_bus.telemetry.spans import (
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.trace import TracerProvider
+    from opentelemetry.trace import Tracer, TracerProvider
 
     from theater_bus.telemetry.span_buffer import SpanBuffer
 
@@ -194,6 +194,14 @@ class Telemetry:
         """Start the span of one append that carries these sampled operations; None without any."""
         tracing = self._tracing
         return None if tracing is None else tracing.start_append(actor, operations, segments, start_ns)
+
+    def tracer(self, name: str) -> Tracer:
+        """Return a tracer for a plugin's own spans, of the provider that ours go to."""
+        from opentelemetry.trace import NoOpTracer
+
+        if self._provider is None or self._tracing is None:
+            return NoOpTracer()
+        return self._provider.get_tracer(name)
 
     def untraced_headers(self, incoming: Headers | None) -> dict[str, str] | None:
         """Return what a nested call carries for an operation whose `start_operation` gave None.

@@ -311,7 +311,7 @@ async def test_the_tree_is_caller_host_queue_guest_host_call(deferred: bool) -> 
 @pytest.mark.parametrize("deferred", [True, False])
 async def test_spans_of_capabilities_are_children_of_their_own_host_call(deferred: bool) -> None:
     part = Part(deferred)
-    tracer = part.provider.get_tracer("capability")
+    tracer = part.telemetry.tracer("capability")
     operation = part.telemetry.start_operation(part.spec, SAMPLED, ACTOR, T)
     assert operation is not None
     operation.begin_guest(T)
@@ -392,6 +392,7 @@ def test_switched_off_there_is_no_tracing_at_all() -> None:
     silent = Telemetry.silent()
     spec = silent.function_spec("f", "default")
     assert silent.level == "off"
+    assert not silent.tracer("capability").start_span("x").is_recording()
     assert silent.start_call(spec, "a") is None
     assert silent.start_operation(spec, SAMPLED, ACTOR, T) is None
     assert silent.start_append(ACTOR, [], 0) is None
