@@ -548,6 +548,85 @@ async def test_a_sync_that_fails_is_never_acknowledged_and_the_log_goes_on_in_an
         assert (await store.verify("a")).verdict is Verdict.INTACT
 
 
+def refuse(*_: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+async def test_an_object_that_cannot_be_kept_refuses_the_segment_that_names_it(tmp_path: Path) -> None:
+    async with opened(tmp_path, FileSettings(probe_s=0.01)) as store:
+        actor = Actor(store)
+        await actor.append(actor.genesis())
+        mark = actor.writer.mark()
+        with files_no_longer_than(50_000):
+            assert isinstance(await actor.start(actor.operation(value=b"v" * 70_000)), Unavailable)
+        assert list((tmp_path / "objects" / "aside").iterdir()) == []
+        await until(lambda: not store.refusing)
+        actor.writer.rewind(mark)
+        await actor.append(actor.operation(value=b"v" * 70_000))
+        assert (await store.verify("a")).verdict is Verdict.INTACT
+
+
+async def test_a_file_whose_first_sync_fails_is_made_anew_however_long_that_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(tmp_path, FileSettings(probe_s=0.01)) as store:
+        actor = Actor(store)
+        mark = actor.writer.mark()
+        with monkeypatch.context() as broken, files_no_longer_than(FILE_HEADER_BYTES - 1):
+            broken.setattr(os, "fdatasync", refuse)
+            broken.setattr(os, "ftruncate", refuse)
+            assert isinstance(await actor.start(actor.genesis()), Unavailable)
+            store.refusal = "looked at"
+            await until(lambda: store.refusal != "looked at")
+        await until(lambda: not store.refusing)
+        actor.writer.rewind(mark)
+        await actor.append(actor.genesis())
+        assert [path.name for path in (tmp_path / "log").iterdir()] == ["00000001.log"]
+    async with opened(tmp_path) as store:
+        assert (await store.verify("a")).events == 1
+
+
+async def test_links_that_lead_nowhere_are_damage_not_a_loop(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        actor = Actor(store)
+        for segment in [actor.genesis(), *(actor.operation() for _ in range(4))]:
+            await actor.append(segment)
+        path = log_file(tmp_path)
+        whole = path.read_bytes()
+        last = whole.rindex(b"TBR1")
+        for link in (Place(1, last), Place(1, last + 1), Place(9, FILE_HEADER_BYTES)):
+            changed = bytearray(whole)
+            changed[last + 12 : last + 16] = link.file.to_bytes(4, "little")
+            changed[last + 16 : last + 24] = link.offset.to_bytes(8, "little")
+            path.write_bytes(changed)
+            with pytest.raises(ChainTampered, match="the record at byte"):
+                await store.read("a", 5)
+
+
+async def test_long_records_are_read_whole(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        actor = Actor(store)
+        await actor.append(actor.genesis())
+        segment = actor.operation(value=b"v" * 20_000)
+        await actor.append(segment)
+        page = await store.read("a", 1)
+        assert isinstance(page.segments[0], Segment)
+        assert page.segments[0].events == segment.events
+
+
+async def test_a_cancelled_writer_leaves_what_waits_undecided_for_nobody(tmp_path: Path) -> None:
+    store = await FileStore.start(tmp_path)
+    actor = Actor(store)
+    pending = actor.start(actor.genesis())
+    await asyncio.sleep(0)
+    assert store._runner is not None
+    store._runner.cancel()
+    error = await pending
+    assert isinstance(error, Unavailable)
+    assert error.ran == "unknown"
+    await store.close()
+
+
 @pytest.mark.parametrize("policy", ["interval", "never"])
 async def test_looser_policies_keep_what_they_say_over_a_close(tmp_path: Path, policy: str) -> None:
     settings = FileSettings(fsync=policy, fsync_interval_s=0.01)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from theater_bus.core.chain.layout import Stored
 from theater_bus.core.chain.recording import Limits, LogLines
 from theater_bus.core.chain.segments import CHECKPOINT, EXIT, GENESIS, STATE
 from theater_bus.core.chain.writer import ChainWriter
-from theater_bus.errors import ConfigurationError, Internal
+from theater_bus.errors import ChainTampered, ConfigurationError, Internal
 
 ID = bytes(16)
 
@@ -211,6 +211,32 @@ def test_what_follows_from_the_end_stands_in_the_same_segment(writer: ChainWrite
     assert [type(body).__name__ for body in bodies_of(recording.commit().events)] == [
         "Call", "Failure", "FreshInstance", "Restarted",
     ]  # fmt: skip
+
+
+def test_any_error_can_be_recorded(writer: ChainWriter) -> None:
+    for reason, message, seen in (
+        (None, "plain", (None, "plain")),
+        (7, "é\ud800", ("7", "é?")),
+        ("stack", "é" * 3000, ("stack", "é" * 2048)),
+        ("a" * 5000, "", ("a" * 4096, "")),
+    ):
+        recording = writer.begin(1, "f", b"", ID)
+        recording.log(1, "log", b"", "x\ud800")
+        recording.error(2, "guest-trap", reason, message)  # type: ignore[arg-type]
+        _, run, failure = bodies_of(recording.commit().events)
+        assert isinstance(run, bodies.LogRun)
+        assert run.lines == ("x?",)
+        assert isinstance(failure, bodies.Failure)
+        assert (failure.reason, failure.message) == seen
+
+
+def test_what_a_reader_would_refuse_is_not_written(
+    writer: ChainWriter, sample_genesis: Callable[..., bodies.Genesis]
+) -> None:
+    for body in (bodies.Exit("fenced", None), sample_genesis(incarnation=b"short", inline_max=99)):
+        with pytest.raises(ChainTampered, match="event 0"):
+            writer.write(1, body)
+    assert (writer.seq, writer.inline_max, writer.incarnation) == (0, 64, ID)
 
 
 def test_a_refused_append_is_undone_by_rewinding(writer: ChainWriter) -> None:

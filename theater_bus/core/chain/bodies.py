@@ -140,7 +140,7 @@ class Failure(Record):
     function: Annotated[str, TEXT, "the function of the call"]
     code: Annotated[str, TEXT, "wire code of the error"]
     reason: Annotated[str | None, optional(TEXT), "which limit or trap, where the code has several"]
-    message: Annotated[str, TEXT, "what people read"]
+    message: Annotated[str, TEXT, "what people read, within 4 KiB"]
     value: Annotated[Payload | None, optional(PAYLOAD), "for `guest-error`, the guest's `err` payload, canonical CGRF"]
 
 

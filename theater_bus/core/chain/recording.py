@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "LogLines", "Recording"]
 
 LOG_LINES_BYTES = 4_096
+MESSAGE_BYTES = 4_096
 _EVENT_BYTES = 64  # what an event costs beside its payloads, counted against record_bytes
 _prefixed = hashlib.sha256(DOMAIN).copy
 
@@ -69,11 +70,11 @@ class LogLines:
         self._hasher.update(data)
         if self._room <= 0:
             return 0
-        raw = text.encode()
+        raw = text.encode("utf-8", "replace")
         kept = len(raw) + 1
-        if kept > self._room:
+        if kept > self._room or not text.isascii():
             text = raw[: self._room - 1].decode(errors="ignore")
-            kept = self._room
+            kept = min(kept, self._room)
         self._room -= kept
         self.lines.append(text)
         return kept
@@ -210,12 +211,14 @@ class Recording:
     def error(self, time_ns: int, code: str, reason: str | None, message: str, value: bytes | None = None) -> None:
         """The operation ended with an error: state as before. `value` is the payload of a `guest-error`.
 
-        It may follow a `result` that was not committed (too large to send, cancelled after all).
+        It may follow a `result` that was not committed (too large to send, cancelled after all). The message is kept
+        within 4 KiB; what is no text becomes one, because an error must always be recordable.
         """
         self._state = None
         self._committed = code == "guest-error"
         recorded = None if value is None else self._raw(value)
-        self._outcome = (time_ns, "error", (self._function, code, reason, message, recorded))
+        cause = None if reason is None else _text(reason)
+        self._outcome = (time_ns, "error", (self._function, code, cause, _text(message), recorded))
 
     def control(self, time_ns: int, body: Control) -> None:
         """Record what followed from the operation's end (a fresh instance, a restart) in the same segment."""
@@ -256,6 +259,13 @@ class Recording:
                 writer.state = self._state
                 marks = STATE
         return Segment(first, head, tuple(events), size, trace, tuple(self._objects or ()), marks)
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= MESSAGE_BYTES and text.isascii():
+        return text
+    return text.encode("utf-8", "replace")[:MESSAGE_BYTES].decode(errors="ignore")
 
 
 def _record_limit(what: str, seen: int, limit: int) -> Internal:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from theater_bus.core.chain.bodies import Checkpoint, Exit, Genesis, ProofWord
 from theater_bus.core.chain.control import Control
-from theater_bus.core.chain.events import INLINE_MAX, ZERO, dump_body, event_hash, pack, sha256
+from theater_bus.core.chain.events import INLINE_MAX, ZERO, decode_event, dump_body, pack, sha256
 from theater_bus.core.chain.recording import Limits, Recording
 from theater_bus.core.chain.segments import CHECKPOINT, EXIT, GENESIS, STATE, Segment
 from theater_bus.errors import ConfigurationError
@@ -82,22 +82,25 @@ class ChainWriter:
     def write(self, time_ns: int, body: Genesis | Control | Checkpoint | Exit) -> Segment:
         """Write one event that is no operation, as a segment of its own. Payloads that are too long are replaced.
 
+        Raises `ChainTampered`, and writes nothing, for a body that a reader would refuse (an unknown word, a wrong
+        type).
         A genesis begins an incarnation: the writer takes over its state and `inline_max`; outbox numbers start again.
         """
+        inline_max = _checked(body.inline_max) if isinstance(body, Genesis) else self.inline_max
+        objects: list[tuple[bytes, bytes]] = []
+        values = _moved_out(dump_body(body), inline_max, objects)
+        data = pack((self.seq, self.head, time_ns, body.TYPE, values))
+        head = decode_event(data).hash
         marks = EXIT if isinstance(body, Exit) else 0
         if isinstance(body, Genesis | Checkpoint):
             marks = STATE | CHECKPOINT
         if isinstance(body, Genesis):
             marks |= GENESIS
-            self.inline_max = _checked(body.inline_max)
-            self.incarnation, self.next_outbox = body.incarnation, 1
+            self.incarnation, self.inline_max, self.next_outbox = body.incarnation, inline_max, 1
             self.state = body.state if isinstance(body.state, bytes) else None
-        objects: list[tuple[bytes, bytes]] = []
-        values = _moved_out(dump_body(body), self.inline_max, objects)
-        data = pack((self.seq, self.head, time_ns, body.TYPE, values))
-        segment = Segment(self.seq, event_hash(data), (data,), len(data), None, tuple(objects), marks)
+        segment = Segment(self.seq, head, (data,), len(data), None, tuple(objects), marks)
         self.seq += 1
-        self.head = segment.head
+        self.head = head
         return segment
 
     def mark(self) -> Mark:
