@@ -1,325 +1,26 @@
 """Spans that cost the event loop only their ids and one record; the rest is made from the record off the loop.
 
-An SDK span costs 20 µs on the loop, a record about one. Objects here *are* the records: a call, an operation or a host
-call is handed to the buffer when it ends, and `theater_bus.telemetry.readable` builds the spans from its fields.
-
-Trace ids are kept as the 32 hexadecimal digits in which they travel, because most operations only pass them on.
+An SDK span costs 20 µs on the loop, a record one or two. Sampling is decided once, by comparing numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextvars import Context, copy_context
 from functools import partial
 from random import Random
 from time import time_ns
-from typing import Protocol
 
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import Span, SpanContext, TraceFlags, TraceState, get_current_span
+from opentelemetry.trace import SpanContext, get_current_span
 
+from theater_bus.telemetry.deferred_record import RANDOM, DeferredAppend, DeferredCall, DeferredOperation, Record
 from theater_bus.telemetry.function import ActorAttributes, FunctionSpec
-from theater_bus.telemetry.live_span import LiveSpan
-from theater_bus.telemetry.propagation import (
-    COMMON,
-    FLAGS,
-    TRACEPARENT,
-    TRACESTATE,
-    PassedOn,
-    extract,
-    inject,
-    with_span,
-)
+from theater_bus.telemetry.propagation import COMMON, FLAGS, TRACEPARENT, TRACESTATE, PassedOn, extract, inject
 from theater_bus.telemetry.provider import Pipeline
 from theater_bus.telemetry.sampling import MASK
-from theater_bus.telemetry.spans import AppendTrace, CallTrace, Headers, HostCallOutcome, OperationTrace
+from theater_bus.telemetry.spans import AppendTrace, CallTrace, Headers, OperationTrace
 
-__all__ = [
-    "DeferredAppend",
-    "DeferredCall",
-    "DeferredHostCall",
-    "DeferredOperation",
-    "DeferredTracing",
-    "Record",
-]
-
-_RANDOM = getattr(TraceFlags, "RANDOM_TRACE_ID", 0)
-
-
-class Record(Protocol):
-    """What lies in the buffer. `spans` is how many spans will be made from it."""
-
-    @property
-    def spans(self) -> int:
-        """How many spans this is."""
-
-
-class DeferredCall:
-    """The CLIENT (or PRODUCER) span of a call."""
-
-    __slots__ = ("actor", "code", "end_ns", "headers", "keep", "one_way", "parent", "spec", "start_ns", "traceparent")
-    spans = 1
-    code: str | None
-
-    def __init__(
-        self,
-        keep: Callable[[Record], None],
-        spec: FunctionSpec,
-        actor: str,
-        one_way: bool,
-        traceparent: str,
-        parent: SpanContext | None,
-    ) -> None:
-        self.keep = keep
-        self.spec = spec
-        self.actor = actor
-        self.one_way = one_way
-        self.traceparent = traceparent
-        self.parent = parent
-        self.headers: dict[str, str] | None = {TRACEPARENT: traceparent}
-        if parent is not None and parent.trace_state:
-            self.headers[TRACESTATE] = parent.trace_state.to_header()
-        self.end_ns = 0
-        self.start_ns = time_ns()
-
-    @property
-    def span_context(self) -> SpanContext:
-        """The call's own span context; its trace state is handed down from the parent."""
-        text, parent = self.traceparent, self.parent
-        state = None if parent is None else parent.trace_state
-        return SpanContext(int(text[3:35], 16), int(text[36:52], 16), False, FLAGS[int(text[53:], 16)], state)
-
-    def end(self, code: str | None, end_ns: int = 0) -> None:
-        """End the span and keep its record."""
-        if not self.end_ns:
-            self.code = code
-            self.end_ns = end_ns or time_ns()
-            self.keep(self)
-
-
-class DeferredOperation:
-    """The SERVER (or CONSUMER) span of an operation, with its queue and guest spans."""
-
-    __slots__ = (
-        *(
-            "actor",
-            "cancelled_ns",
-            "chain_seq",
-            "code",
-            "end_ns",
-            "flags",
-            "guest_end_ns",
-            "guest_span",
-            "guest_start_ns",
-        ),
-        *("keep", "link", "live", "new_span", "one_way", "own_context", "promoted_ns", "queue_end_ns"),
-        *("queue_start_ns", "slices", "span", "spec", "start_ns", "state", "trace", "traceparent"),
-    )
-    cancelled_ns: int
-    chain_seq: int | None
-    code: str | None
-    guest_span: int
-    promoted_ns: int
-    queue_end_ns: int
-    slices: int
-
-    def __init__(
-        self,
-        keep: Callable[[Record], None],
-        new_span: Callable[[], int],
-        spec: FunctionSpec,
-        actor: ActorAttributes,
-        start_ns: int,
-        trace: str,
-        flags: int,
-    ) -> None:
-        self.keep = keep
-        self.new_span = new_span
-        self.spec = spec
-        self.actor = actor
-        self.start_ns = start_ns
-        self.trace = trace
-        self.flags = flags
-        self.span = new_span()
-        self.traceparent = ""
-        self.state: TraceState | None = None
-        self.one_way = False
-        self.link: SpanContext | None = None
-        self.queue_start_ns = self.guest_start_ns = self.guest_end_ns = self.end_ns = 0
-        self.live: LiveSpan | None = None
-        self.own_context: Context | None = None
-
-    @property
-    def spans(self) -> int:
-        """The operation's own span, and those of its wait and its guest."""
-        return 1 + bool(self.queue_start_ns) + bool(self.guest_start_ns)
-
-    @property
-    def trace_id(self) -> bytes:
-        """16 bytes."""
-        return bytes.fromhex(self.trace)
-
-    @property
-    def span_id(self) -> bytes:
-        """8 bytes."""
-        return self.span.to_bytes(8, "big")
-
-    def queue(self, start_ns: int, end_ns: int) -> None:
-        """Note the wait."""
-        self.queue_start_ns = start_ns
-        self.queue_end_ns = end_ns
-
-    def begin_guest(self, start_ns: int) -> None:
-        """Note the guest's start; its span id is needed by its host calls."""
-        self.guest_start_ns = start_ns
-        self.guest_span = self.new_span()
-        self.slices = 1
-        self.promoted_ns = self.cancelled_ns = 0
-
-    def end_guest(self, end_ns: int, slices: int = 1, promoted_ns: int = 0, cancelled_ns: int = 0) -> None:
-        """Note the guest's end and what happened to it."""
-        self.guest_end_ns = end_ns
-        self.slices = slices
-        self.promoted_ns = promoted_ns
-        self.cancelled_ns = cancelled_ns
-
-    def host_call(self, interface: str, function: str, external: bool = False, start_ns: int = 0) -> DeferredHostCall:
-        """Start a host call below the guest."""
-        return DeferredHostCall(self, interface, function, external, start_ns or time_ns())
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers of a message that the operation itself causes."""
-        return inject(self.span_context)
-
-    def context(self) -> Context:
-        """Return the operation's context, the same one each time."""
-        if self.own_context is None:
-            self.live = LiveSpan(self.span_context)
-            self.live.recording = not self.end_ns
-            self.own_context = with_span(copy_context(), self.live)
-        return self.own_context
-
-    def end(self, code: str | None, chain_seq: int | None = None, end_ns: int = 0) -> None:
-        """End the span and keep its record."""
-        if self.end_ns:
-            return
-        self.code = code
-        self.chain_seq = chain_seq
-        self.end_ns = end_ns or time_ns()
-        if self.live is not None:
-            self.live.recording = False
-        self.keep(self)
-
-    @property
-    def span_context(self) -> SpanContext:
-        """The operation's own span context."""
-        return self.context_of(self.span)
-
-    def context_of(self, span: int) -> SpanContext:
-        """Return the context of one of this trace's spans made here."""
-        return SpanContext(int(self.trace, 16), span, False, FLAGS[self.flags], self.state)
-
-
-class DeferredHostCall:
-    """The span of one host call."""
-
-    __slots__ = (
-        "end_ns",
-        "error_type",
-        "external",
-        "function",
-        "interface",
-        "live",
-        "operation",
-        "outcome",
-        "own_span",
-        "start_ns",
-    )
-    spans = 1
-    error_type: str | None
-    outcome: str
-
-    def __init__(
-        self, operation: DeferredOperation, interface: str, function: str, external: bool, start_ns: int
-    ) -> None:
-        self.operation = operation
-        self.interface = interface
-        self.function = function
-        self.external = external
-        self.own_span = operation.new_span()
-        self.start_ns = start_ns
-        self.end_ns = 0
-        self.live: LiveSpan | None = None
-
-    @property
-    def trace_id(self) -> bytes:
-        """16 bytes."""
-        return bytes.fromhex(self.operation.trace)
-
-    @property
-    def span_id(self) -> bytes:
-        """8 bytes."""
-        return self.own_span.to_bytes(8, "big")
-
-    @property
-    def span(self) -> Span:
-        """The span that a capability may add to."""
-        if self.live is None:
-            self.live = LiveSpan(self.operation.context_of(self.own_span))
-            self.live.recording = not self.end_ns
-        return self.live
-
-    def headers(self) -> dict[str, str]:
-        """Return the headers of a nested call."""
-        return inject(self.operation.context_of(self.own_span))
-
-    def context(self) -> Context:
-        """Return a context of this call's own, copied from the operation's."""
-        return with_span(self.operation.context().copy(), self.span)
-
-    def end(self, outcome: HostCallOutcome, error_type: str | None = None, end_ns: int = 0) -> None:
-        """End the span and keep its record."""
-        if self.end_ns:
-            return
-        self.outcome = outcome
-        self.error_type = error_type
-        self.end_ns = end_ns or time_ns()
-        if self.live is not None:
-            self.live.recording = False
-        self.operation.keep(self)
-
-
-class DeferredAppend:
-    """The span of one append: below the batch's first sampled operation, linked to all of them."""
-
-    __slots__ = ("actor", "end_ns", "error_type", "flags", "keep", "links", "segments", "span", "start_ns")
-    spans = 1
-    error_type: str | None
-
-    def __init__(
-        self,
-        keep: Callable[[Record], None],
-        actor: ActorAttributes,
-        links: tuple[SpanContext, ...],
-        segments: int,
-        span: int,
-        start_ns: int,
-    ) -> None:
-        self.keep = keep
-        self.actor = actor
-        self.links = links
-        self.segments = segments
-        self.span = span
-        self.flags = 1 | links[0].trace_flags & _RANDOM
-        self.start_ns = start_ns
-        self.end_ns = 0
-
-    def end(self, error_type: str | None = None, end_ns: int = 0) -> None:
-        """End the span and keep its record."""
-        if not self.end_ns:
-            self.error_type = error_type
-            self.end_ns = end_ns or time_ns()
-            self.keep(self)
+__all__ = ["DeferredTracing"]
 
 
 class DeferredTracing:
@@ -329,7 +30,7 @@ class DeferredTracing:
         self._keep = keep
         self._limits = pipeline.thresholds
         self._silent_root = pipeline.thresholds.never_at_root
-        self._root_flags = 1 | (_RANDOM if pipeline.random_trace_ids else 0)
+        self._root_flags = 1 | (RANDOM if pipeline.random_trace_ids else 0)
         self._root_tail = f"-{self._root_flags:02x}"
         ids = pipeline.ids
         if type(ids) is RandomIdGenerator:
@@ -355,7 +56,7 @@ class DeferredTracing:
     def _start_child_call(self, spec: FunctionSpec, actor: str, one_way: bool, parent: SpanContext) -> CallTrace | None:
         if (parent.trace_id & MASK) >= self._threshold(parent.is_remote, parent.trace_flags & 1):
             return PassedOn(inject(_unsampled(parent)))
-        flags = 1 | parent.trace_flags & _RANDOM
+        flags = 1 | parent.trace_flags & RANDOM
         traceparent = f"00-{parent.trace_id:032x}-{self._new_span():016x}-{flags:02x}"
         return DeferredCall(self._keep, spec, actor, one_way, traceparent, parent)
 
@@ -373,7 +74,7 @@ class DeferredTracing:
         trace = parent[3:35]
         if threshold <= MASK and (not threshold or int(trace[16:], 16) >= threshold):
             return None
-        operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, 1 | bits & _RANDOM)
+        operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, 1 | bits & RANDOM)
         operation.traceparent = parent
         return operation
 
@@ -399,7 +100,7 @@ class DeferredTracing:
             return self._start_root(spec, actor, start_ns)
         if (parent.trace_id & MASK) >= self._threshold(True, parent.trace_flags & 1):
             return None
-        flags = 1 | parent.trace_flags & _RANDOM
+        flags = 1 | parent.trace_flags & RANDOM
         trace = f"{parent.trace_id:032x}"
         operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, flags)
         operation.traceparent = inject(parent)[TRACEPARENT]
@@ -437,5 +138,5 @@ class DeferredTracing:
 
 
 def _unsampled(parent: SpanContext) -> SpanContext:
-    flags = FLAGS[parent.trace_flags & _RANDOM]
+    flags = FLAGS[parent.trace_flags & RANDOM]
     return SpanContext(parent.trace_id, parent.span_id, parent.is_remote, flags, parent.trace_state)

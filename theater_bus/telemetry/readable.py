@@ -28,7 +28,13 @@ from theater_bus.telemetry.attributes import (
     operation_shape,
     status,
 )
-from theater_bus.telemetry.deferred import DeferredAppend, DeferredCall, DeferredHostCall, DeferredOperation, Record
+from theater_bus.telemetry.deferred_record import (
+    DeferredAppend,
+    DeferredCall,
+    DeferredHostCall,
+    DeferredOperation,
+    Record,
+)
 from theater_bus.telemetry.live_span import LiveSpan
 from theater_bus.telemetry.propagation import FLAGS
 from theater_bus.telemetry.provider import Pipeline

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
-from theater_bus.telemetry.deferred import Record
+from theater_bus.telemetry.deferred_record import Record
 from theater_bus.telemetry.provider import Pipeline
 from theater_bus.telemetry.readable import SpanBuilder
 
