@@ -69,10 +69,14 @@ R = TypeVar("R", bound=Record)
 
 def positions(cls: type[Record]) -> tuple[tuple[str, Kind, str], ...]:
     """Name, kind and meaning of every position of a record class, in order."""
-    hints = get_type_hints(cls, include_extras=True)
-    return tuple((f.name, *hints[f.name].__metadata__) for f in dataclasses.fields(cls))
+    found = _positions.get(cls)
+    if found is None:
+        hints = get_type_hints(cls, include_extras=True)
+        found = _positions[cls] = tuple((f.name, *hints[f.name].__metadata__) for f in dataclasses.fields(cls))
+    return found
 
 
+_positions: dict[type[Record], tuple[tuple[str, Kind, str], ...]] = {}
 _loaders: dict[type[Record], tuple[tuple[str, Callable[[object], object]], ...]] = {}
 _dumpers: dict[type[Record], tuple[tuple[str, Callable[[Any], object]], ...]] = {}
 
