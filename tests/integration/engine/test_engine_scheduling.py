@@ -7,6 +7,8 @@ import gc
 import struct
 import threading
 import time
+from collections import Counter
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ import pytest
 async def work_of(guest: Any, milliseconds: float) -> bytes:
     """Input for `work` that keeps this machine busy for about that long."""
     rounds = 2_000_000
-    result = await guest.run(guest.make(), "work", struct.pack("<I", rounds), cpu_ms=60_000)
+    instance = guest.make()
+    result = await guest.run(instance, "work", struct.pack("<I", rounds), cpu_ms=60_000)
+    instance.close()
     return struct.pack("<I", max(1, int(rounds * milliseconds * 1e6 / result.cpu_ns)))
 
 
@@ -290,3 +294,58 @@ async def test_ten_thousand_calls_failures_and_instances_leave_no_memory_behind(
     gc.collect()
     assert resident_bytes() - before < 4_000_000
     assert guest.engine.instances == 0
+
+
+async def test_calls_of_every_kind_cancelled_at_any_time_all_end_and_leave_nothing(
+    make_engine: Any, guest_of: Any
+) -> None:
+    engine = make_engine(promoted_threads=3, turn_ms=0.5)
+    guest = await guest_of(engine)
+    random = Random(4711)
+    work = await work_of(guest, 4)
+
+    async def ask(data: bytes) -> bytes:
+        for _ in range(random.randrange(3)):
+            await asyncio.sleep(0)
+        if random.random() < 0.1:
+            raise LookupError("not there")
+        return bytes(random.choice((0, 10, 3000, 100_000)))
+
+    async def one() -> str:
+        instance = guest.make(ask)
+        symbol = random.choice(("echo", "ask", "work", "work_and_ask", "spin", "unreachable", "flood", "grow"))
+        data = work if symbol.startswith("work") else struct.pack("<I", random.randrange(20))
+        call = guest.start(instance, symbol, data, cpu_ms=10)
+        for _ in range(random.randrange(4)):
+            await asyncio.sleep(0)
+        if random.random() < 0.3:
+            instance.cancel("cancelled")
+        result = await call
+        assert instance.closed == (result.failure is not None)
+        instance.close()
+        return result.failure.reason if result.failure else "ok"
+
+    reasons: Counter[str] = Counter()
+    for _ in range(6):
+        reasons.update(await asyncio.gather(*(one() for _ in range(50))))
+    assert set(reasons) <= {"ok", "cancelled", "cpu-limit", "unreachable", "host-call"}
+    assert reasons["ok"] > 50
+    assert reasons["cancelled"] > 10
+    assert engine.instances == 0
+
+
+async def test_the_clock_stops_when_nothing_runs_and_starts_again_for_a_spinning_guest(
+    make_engine: Any, guest_of: Any
+) -> None:
+    engine = make_engine(slice_ms=0.5)
+    guest = await guest_of(engine)
+    await guest.run(guest.make(), "echo")
+    ticker = engine._bind().ticker
+    deadline = time.monotonic() + 5
+    while not ticker.parked and time.monotonic() < deadline:
+        await asyncio.sleep(0.01)
+    epoch = ticker.epoch
+    await asyncio.sleep(0.02)
+    assert (ticker.parked, ticker.epoch) == (True, epoch)
+    assert (await guest.run(guest.make(), "spin", cpu_ms=10)).failure.reason == "cpu-limit"
+    assert ticker.epoch > epoch
