@@ -19,7 +19,7 @@ from theater_bus.core.chain.segments import Segment, Trace
 from theater_bus.core.chain.writer import ChainWriter, Mark
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.errors import ActorError
-from theater_bus.host.chain import ChainStore
+from theater_bus.host.chain import ChainStore, MemoryStore
 
 __all__ = ["Decided", "Journal", "Settled"]
 
@@ -29,7 +29,7 @@ Decided: TypeAlias = Callable[[ActorError | None], None]
 
 @dataclass(slots=True)
 class Settled:
-    """The acknowledged end of the chain: what `info` answers from."""
+    """The acknowledged end of the chain: what `info` answers from. `mark` is where the writer goes back to."""
 
     seq: int
     head: bytes
@@ -55,7 +55,7 @@ class _Pending:
 class Journal:
     """The chain of one actor. `ahead` is how many segments wait for their acknowledgement."""
 
-    __slots__ = ("_actor", "_failed", "_pending", "_store", "settled", "writer")
+    __slots__ = ("_actor", "_failed", "_memory", "_pending", "_store", "settled", "writer")
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class Journal:
         self._actor = actor
         self.writer = writer
         self._store = store
+        self._memory = store if isinstance(store, MemoryStore) else None
         self._pending: deque[_Pending] = deque()
         self._failed = failed
         self.settled = Settled(writer.seq, writer.head, state, writer.mark())
@@ -102,6 +103,14 @@ class Journal:
         self._append(self.writer.write(time_ns, body), state, decided)
 
     def _append(self, segment: Segment, state: Subtree | None, decided: Decided | None) -> None:
+        memory = self._memory
+        if memory is not None:
+            memory.append_now(self._actor, segment)
+            settled, writer = self.settled, self.writer
+            settled.seq, settled.head, settled.state = writer.seq, writer.head, state
+            if decided is not None:
+                decided(None)
+            return
         pending = _Pending(self, self.writer.mark(), state, decided)
         self._pending.append(pending)
         self._store.append(self._actor, (segment,), pending.done)

@@ -21,6 +21,7 @@ from theater_bus.core.wire.strict import (
     DEFAULT_DEPTH,
     check_nesting,
     from_base64,
+    read_flat_map,
     read_json,
     read_msgpack,
     write_json,
@@ -68,8 +69,6 @@ REQUEST_KEYS = ("v", "params", "cgrf", "timeout_ms", "sent_ms", "op", "reply", "
 
 _SHOWN = 80
 _ABSENT: Any = object()
-_PARAMS_HEAD = write_msgpack({"v": VERSION, "params": None})[:-1]
-_PARAMS_AT = len(_PARAMS_HEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +115,10 @@ def decode_request(
 
     Raises `SerializationError`, `UnsupportedVersion` or `TooLarge`, each with `ran: never`.
     """
-    if content_type is None and body.startswith(_PARAMS_HEAD) and len(body) <= limits.body_bytes:
-        # By far the most frequent envelope: what follows its head is `params`, with nothing else to look at.
-        return Request(_params(read_msgpack(body[_PARAMS_AT:]), limits.depth))
+    if content_type is None and body and len(body) <= limits.body_bytes:
+        fields = read_flat_map(body)
+        if fields is not None:
+            return _from_fields(fields, None)
     if len(body) > limits.body_bytes:
         size, limit = len(body), limits.body_bytes
         raise TooLarge(f"the request has {size} bytes, the limit is {limit}", size_bytes=size, limit_bytes=limit)
@@ -187,7 +187,7 @@ def is_key(op: str) -> bool:
     return 0 < len(op) <= MAX_KEY and op.isascii() and op.isprintable() and " " not in op
 
 
-def _from_fields(fields: object, depth: int) -> Request:
+def _from_fields(fields: object, depth: int | None) -> Request:
     if type(fields) is not dict:
         raise SerializationError(f"the envelope is {_kind(fields)}, not a map. Fix: send {{'v': 1, 'params': […]}}")
     version = fields.pop("v", None)
@@ -213,10 +213,11 @@ def _from_fields(fields: object, depth: int) -> Request:
     return request
 
 
-def _params(params: Any, depth: int) -> Params:
+def _params(params: Any, depth: int | None) -> Params:
     if type(params) is not list and type(params) is not dict:
         raise _wrong("params", params, "an array, or a map by parameter name")
-    check_nesting(params, depth)
+    if depth is not None:
+        check_nesting(params, depth)
     return params
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "base64_of",
     "check_nesting",
     "from_base64",
+    "read_flat_map",
     "read_json",
     "read_msgpack",
     "write_json",
@@ -41,6 +42,8 @@ _SHOWN = 80
 _CONTAINERS = frozenset({list, dict})
 # msgpack reads the timestamp extension by itself, without asking ext_hook.
 _NOT_FLAT = frozenset({list, dict, _msgpack.Timestamp})
+_FLAT = frozenset({int, str, bytes, float, bool, type(None)})
+_TEXT = frozenset({str})
 _unpack = _msgpack.unpackb
 
 
@@ -71,6 +74,29 @@ def read_msgpack(body: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         why = f"nested too deep ({error})" if isinstance(error, _msgpack.StackError) else error
         raise SerializationError(f"not valid msgpack: {str(why)[:_SHOWN] or type(why).__name__}") from None
+
+
+def read_flat_map(body: bytes) -> dict[str, Any] | None:
+    """The map in `body` when it is a short one with text keys, and its values are scalars or lists of them. HOT.
+
+    None for anything else, also for what is not valid: then `read_msgpack` decides. There is no map inside, so that
+    the only keys which could occur twice are the outer ones, and the head of the body counts those.
+    """
+    if not 0x81 <= body[0] <= 0x8F:
+        return None
+    try:
+        fields = _unpack(body)
+    except (ValueError, RecursionError):
+        return None
+    if len(fields) != body[0] & 0x0F or not _TEXT.issuperset(map(type, fields)):
+        return None
+    for value in fields.values():
+        if type(value) is list:
+            if not _FLAT.issuperset(map(type, value)):
+                return None
+        elif type(value) not in _FLAT:
+            return None
+    return fields  # type: ignore[no-any-return]
 
 
 def check_nesting(root: Any, depth: int) -> None:
