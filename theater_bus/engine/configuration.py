@@ -18,6 +18,8 @@ FLAGS: Final = (
     ("concurrency_support", 0),
     ("max_wasm_stack", 512 * 1024),
     ("async_stack_size", 2 * 1024 * 1024),
+    # no signal handlers: with them, a faulthandler enabled after the engine turns a guest's trap into a dead process
+    ("signals_based_traps", 0),
     # the same answer from the same input, on every machine
     ("cranelift_nan_canonicalization", 1),
     ("wasm_threads", 0),

@@ -9,8 +9,6 @@ Invariants for callers
 * A pointer is a Python `int`. Every pointer that a function returns has one owner, who deletes it once.
 * Memory that C may still touch (frames, callbacks) stays alive and unmoved until the future using it is deleted.
 * `poll` alone releases the GIL, since it alone runs guest code; everything else is short and keeps it.
-* `faulthandler` must be enabled before the first engine is made, or not at all: enabled later, it takes the signal
-  that wasmtime turns into an out-of-bounds trap, and the process dies.
 """
 
 from __future__ import annotations

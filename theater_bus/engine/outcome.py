@@ -52,8 +52,9 @@ class CallResult:
     """The end of one call.
 
     `status` 0: `output` is the encoded value. `status` not 0: `output` is the guest's UTF-8 message. With a `failure`
-    there is no output and `status` is -1. `cpu_ns` is the time of the call's own polls, `slices` their number;
-    `promoted` tells whether it left the event loop's thread.
+    there is no output and `status` is -1. `cpu_ns` is the CPU time of the call's own polls (of the first one the wall
+    time, since asking a thread's clock costs as much as a short call), `slices` their number; `promoted` tells whether
+    it left the event loop's thread.
     """
 
     status: int

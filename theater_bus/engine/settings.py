@@ -44,7 +44,10 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one instance may hold: bytes of all its memories together, elements per table, bytes of one result."""
+    """What one instance may hold: bytes of all its memories together, elements per table, bytes of one result.
+
+    The stack of a guest is 512 KiB deep for all (`stack-overflow`): it is part of the engine's fixed configuration.
+    """
 
     memory_bytes: int = 64 * 1024 * 1024
     table_elements: int = 20_000

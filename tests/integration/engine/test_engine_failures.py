@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 import struct
+import sys
 from typing import Any
 
 import pytest
@@ -33,6 +35,18 @@ async def test_every_trap_has_its_reason_and_a_backtrace_and_ends_the_instance(g
     assert instance.closed
     with pytest.raises(IllegalTransition):
         await guest.run(instance, "echo")
+
+
+async def test_traps_stay_traps_when_faulthandler_is_enabled_after_the_engine(guest: Any) -> None:
+    enabled = faulthandler.is_enabled()
+    faulthandler.disable()
+    faulthandler.enable(file=sys.__stderr__)
+    try:
+        for reason in TRAPS:
+            assert (await guest.run(guest.make(), reason)).failure.reason == reason
+    finally:
+        if not enabled:
+            faulthandler.disable()
 
 
 async def test_a_fresh_instance_after_a_trap_has_none_of_its_writes(guest: Any) -> None:
