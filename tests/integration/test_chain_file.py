@@ -20,10 +20,10 @@ from theater_bus.core.chain.control import Archived, Paused, Recovered
 from theater_bus.core.chain.segments import Segment, Spilled
 from theater_bus.core.chain.verify import Verdict
 from theater_bus.core.chain.writer import ChainWriter
-from theater_bus.errors import ActorError, ChainTampered, ConfigurationError, Unavailable
+from theater_bus.errors import ActorError, ActorNotFound, ChainTampered, ConfigurationError, Unavailable
 from theater_bus.host.chain import FileSettings, FileStore
 from theater_bus.host.chain.frame import FILE_HEADER_BYTES, HEADER_BYTES, NOWHERE, Frame, Place
-from theater_bus.host.chain.journal import Cut, Entry, Journal
+from theater_bus.host.chain.log_files import Cut, Entry, LogFiles
 
 ID = bytes(16)
 ZERO = bytes(32)
@@ -75,11 +75,11 @@ def log_file(directory: Path, number: int = 1) -> Path:
 def records(directory: Path) -> list[tuple[Place, Frame]]:
     """Every record of a directory that nobody has open."""
     found: list[tuple[Place, Frame]] = []
-    journal = Journal.open(directory)
+    files = LogFiles.open(directory)
     try:
-        journal.recover(lambda place, record: found.append((place, record)))
+        files.recover(lambda place, record: found.append((place, record)))
     finally:
-        journal.close()
+        files.close()
     return found
 
 
@@ -180,10 +180,10 @@ def test_any_changed_byte_of_an_earlier_record_is_named_as_damage(crashed: Path,
     directory = crash_copy(crashed, tmp_path / "bad")
     for at in range(second.offset, record.end):
         log_file(directory).write_bytes(whole[:at] + bytes([whole[at] ^ 0x41]) + whole[at + 1 :])
-        journal = Journal.open(directory)
+        files = LogFiles.open(directory)
         with pytest.raises(ChainTampered, match=f"00000001.log: the record at byte {second.offset} is damaged"):
-            journal.recover(lambda place, record: None)
-        journal.close()
+            files.recover(lambda place, record: None)
+        files.close()
     assert len(log_file(directory).read_bytes()) == len(whole)
 
 
@@ -217,8 +217,8 @@ async def test_a_torn_group_falls_as_a_whole_from_the_first_bad_record(tmp_path:
         await asyncio.gather(*(actor.start(actor.operation()) for actor in actors))
         directory = crash_copy(tmp_path / "source", tmp_path / "crashed")
     found = records(crash_copy(directory, tmp_path / "look"))
-    group = found[-1][1].group
-    assert [record.group for _, record in found[-4:]] == [group] * 4
+    group = found[-1][1].settled
+    assert [record.settled for _, record in found[-4:]] == [group] * 4
     data = bytearray(log_file(directory).read_bytes())
     hole = found[-3][0].offset
     data[hole : hole + 8] = bytes(8)
@@ -243,21 +243,21 @@ async def test_a_record_out_of_its_chain_is_named(crashed: Path, tmp_path: Path)
         ("repeated", [entries[0], entries[1], entries[1]]),
         ("skipped", [entries[0], entries[2]]),
     ):
-        journal = Journal.open(tmp_path / name)
-        journal.recover(lambda place, record: None)
+        files = LogFiles.open(tmp_path / name)
+        files.recover(lambda place, record: None)
         previous = NOWHERE
         for record in changed:
-            (previous,) = journal.write([Entry(record.payload, previous, record.first)])
-        journal.close()
+            (previous,) = files.write([Entry(record.payload, previous, record.first)])
+        files.close()
         with pytest.raises(ChainTampered, match="does not follow the one before it of 'a'"):
             await FileStore.start(tmp_path / name)
 
 
 async def test_what_is_whole_but_no_batch_is_named(tmp_path: Path) -> None:
-    journal = Journal.open(tmp_path)
-    journal.recover(lambda place, record: None)
-    journal.write([Entry(b"\x80", NOWHERE, 0)])
-    journal.close()
+    files = LogFiles.open(tmp_path)
+    files.recover(lambda place, record: None)
+    files.write([Entry(b"\x80", NOWHERE, 0)])
+    files.close()
     with pytest.raises(ChainTampered, match="log file 1: the record at byte 36: a batch has other keys"):
         await FileStore.start(tmp_path)
 
@@ -639,6 +639,45 @@ async def test_looser_policies_keep_what_they_say_over_a_close(tmp_path: Path, p
         assert (await store.verify("a")).events == 11
 
 
+async def test_a_hole_since_the_last_sync_of_an_interval_is_a_torn_end_and_before_it_is_damage(tmp_path: Path) -> None:
+    async with opened(tmp_path / "source", FileSettings(fsync="interval", fsync_interval_s=3600)) as store:
+        actor = Actor(store)
+        store._synced_at = asyncio.get_running_loop().time()
+        for segment in [actor.genesis(), actor.operation(b"s1"), actor.operation(b"s2")]:
+            await actor.append(segment)
+        torn = crash_copy(tmp_path / "source", tmp_path / "torn")
+        await store._sync()
+        await actor.append(actor.operation(b"s3"))
+        damaged = crash_copy(tmp_path / "source", tmp_path / "damaged")
+    _, (second, _), *_ = records(crash_copy(torn, tmp_path / "look"))
+    for directory in (torn, damaged):
+        with open(log_file(directory), "r+b") as file:
+            file.seek(second.offset)
+            file.write(bytes(16))
+    async with opened(torn) as store:
+        assert [tail.next_seq for tail in store.tails()] == [1]
+        assert store.cuts[0].offset == second.offset
+    with pytest.raises(ChainTampered, match=f"byte {second.offset} is damaged"):
+        await FileStore.start(damaged)
+
+
+async def test_an_actor_that_was_opened_and_never_appended_has_nothing_to_recover(tmp_path: Path) -> None:
+    async with opened(tmp_path) as store:
+        Actor(store)
+        with pytest.raises(ActorNotFound):
+            await store.recover("a")
+        assert (await store.verify("a")).events == 0
+
+
+async def test_nobody_else_can_read_the_directory(tmp_path: Path) -> None:
+    async with opened(tmp_path / "data") as store:
+        actor = Actor(store)
+        await actor.append(actor.genesis(), actor.operation(value=b"v" * 70_000))
+        files = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
+        assert len(files) == 3
+        assert {path.stat().st_mode & 0o077 for path in [*files, tmp_path / "data"]} == {0}
+
+
 async def test_the_interval_policy_syncs_while_idle_and_refuses_when_that_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -704,7 +743,7 @@ async def test_a_bug_in_the_writing_decides_what_waits_and_comes_out_of_close(
     def broken(entries: object) -> None:
         raise ZeroDivisionError("bug")
 
-    monkeypatch.setattr(store._journal, "write", broken)
+    monkeypatch.setattr(store._files, "write", broken)
     error = await actor.start(actor.genesis())
     assert isinstance(error, Unavailable)
     assert (error.ran, store.refusing) == ("unknown", True)

@@ -35,7 +35,7 @@ from theater_bus.core.chain.verify import Verification
 from theater_bus.errors import ActorNotFound, ChainTampered, Ran, Unavailable
 from theater_bus.host.chain.frame import Frame, Place
 from theater_bus.host.chain.history import History, KeptLog
-from theater_bus.host.chain.journal import Cut, Entry, FsyncPolicy, Journal
+from theater_bus.host.chain.log_files import Cut, Entry, FsyncPolicy, LogFiles
 from theater_bus.host.chain.objects import ObjectDirectory
 from theater_bus.host.chain.store import Done, Page, Watcher
 
@@ -119,7 +119,7 @@ class FileStore:
         self._writer = ThreadPoolExecutor(1, "theater-log")
         self._readers = ThreadPoolExecutor(2, "theater-log-read")
         self._runner: asyncio.Task[None] | None = None
-        self._journal: Journal
+        self._files: LogFiles
         self._objects: ObjectDirectory
         self._history: History
 
@@ -202,6 +202,8 @@ class FileStore:
     async def recover(self, actor: str) -> RecoveredActor:
         """The actor as its log leaves it. Raises `ActorNotFound`, and `ChainTampered` when the log is damaged."""
         log = self._log(actor)
+        if not log.index.count:
+            raise _nothing_of(actor, self._directory)
         tail, view = dataclasses.replace(log.tail), log.index.view()
         return await self._off(self._readers, lambda: self._history.recover(tail, view))
 
@@ -224,11 +226,11 @@ class FileStore:
             await asyncio.wait([runner])
             if not runner.cancelled():
                 runner.result()
-            await self._off(self._writer, self._journal.sync)
+            await self._off(self._writer, self._files.sync)
             with suppress(OSError):  # a full disk: everything acknowledged is synced, only the seal is missing
-                await self._off(self._writer, self._journal.seal)
+                await self._off(self._writer, self._files.seal)
         finally:
-            await self._off(self._writer, self._journal.close)
+            await self._off(self._writer, self._files.close)
             self._writer.shutdown()
             self._readers.shutdown()
 
@@ -238,27 +240,27 @@ class FileStore:
     def _log(self, actor: str) -> _Log:
         log = self._logs.get(actor)
         if log is None:
-            raise ActorNotFound(f"no chain of {actor!r} is kept in {self._directory}")
+            raise _nothing_of(actor, self._directory)
         return log
 
     def _load(self) -> dict[str, KeptLog]:
         """Open and recover the directory; in the writer's thread."""
         settings = self.settings
-        self._journal = Journal.open(self._directory, policy=settings.fsync, rotate_bytes=settings.rotate_bytes)
+        self._files = LogFiles.open(self._directory, policy=settings.fsync, rotate_bytes=settings.rotate_bytes)
         try:
             self._objects = ObjectDirectory(self._directory / "objects", sync=settings.fsync != "never")
-            self._history = History(self._journal.directory, self._objects)
+            self._history = History(self._files.directory, self._objects)
             logs: dict[str, KeptLog] = {}
 
             def take(place: Place, record: Frame) -> None:
                 self._history.take(logs, place, record)
 
-            self._journal.recover(take)
+            self._files.recover(take)
             self._history.settle(logs.values())
         except BaseException:
-            self._journal.close()
+            self._files.close()
             raise
-        self.cuts = tuple(self._journal.cuts)
+        self.cuts = tuple(self._files.cuts)
         return logs
 
     async def _run(self) -> None:
@@ -287,7 +289,7 @@ class FileStore:
     async def _sync(self) -> None:
         self._synced_at = asyncio.get_running_loop().time()
         try:
-            await self._off(self._writer, self._journal.sync)
+            await self._off(self._writer, self._files.sync)
         except OSError as refused:
             self._refuse(refused, "rolled-back")
 
@@ -298,7 +300,7 @@ class FileStore:
             await asyncio.wait_for(self._wake.wait(), self.settings.probe_s)
         except TimeoutError:
             try:
-                await self._off(self._writer, self._journal.probe)
+                await self._off(self._writer, self._files.probe)
             except OSError as refused:
                 self.refusal = str(refused)
             else:
@@ -361,7 +363,7 @@ class FileStore:
             Entry(encode_batch(batch), previous, batch.first)
             for batch, (_, _, _, previous) in zip(batches, leaving, strict=True)
         ]
-        return list(zip(batches, self._journal.write(entries), strict=True))
+        return list(zip(batches, self._files.write(entries), strict=True))
 
     def _storable(self, batch: Batch) -> Batch:
         """The batch with its long segments spilled, after all objects it names are kept."""
@@ -417,3 +419,7 @@ class FileStore:
         except Exception as broken:  # noqa: BLE001  # whoever raised, the other actors' appends are decided too
             context = {"message": "a listener of the chain store raised", "exception": broken}
             asyncio.get_running_loop().call_exception_handler(context)
+
+
+def _nothing_of(actor: str, directory: Path) -> ActorNotFound:
+    return ActorNotFound(f"no chain of {actor!r} is kept in {directory}")

@@ -1,14 +1,16 @@
 """Records of the log files: how one batch is framed, and how a damaged stretch is told from a torn end.
 
-    record  magic 4 | CRC-32 4 | length 4 | previous file 4 | previous offset 8 | group 8 | first 8 | payload
+    record  magic 4 | CRC-32 4 | length 4 | previous file 4 | previous offset 8 | settled 8 | first 8 | payload
 
 All numbers are little-endian. The CRC covers everything behind it. *previous* is where the same actor's record before
-this one lies (file 0: none); *group* the offset in this file where the write began that this record was part of;
-*first* the sequence of the batch's first event. A payload is one batch; an empty one is a probe and belongs to nobody.
+this one lies (file 0: none); *settled* the offset in this file before which nothing could be torn any more when the
+record was written; *first* the sequence of the batch's first event. A payload is one batch; an empty one is a probe and
+belongs to nobody.
 
-Invariants: a write is acknowledged only when it is there as a whole, and the next write begins behind it. So a bad
-record is a *torn end*, which nobody was told about, exactly when no valid record follows that belongs to a later
-write. Anything else is damage, and is never cut away silently.
+Invariants: what a crash can tear lies behind all that was settled: with the policies `always` and `never` the write
+that was under way and that nobody was told about, with `interval` what was written since the last sync. So a bad record
+is a *torn end* exactly when no valid record behind it says that it was settled. Anything else is damage, and is never
+cut away.
 """
 
 from __future__ import annotations
@@ -63,14 +65,14 @@ class Frame(NamedTuple):
     offset: int
     end: int
     previous: Place
-    group: int
+    settled: int
     first: int
     payload: bytes
 
 
-def frame(payload: bytes, previous: Place, group: int, first: int) -> bytes:
+def frame(payload: bytes, previous: Place, settled: int, first: int) -> bytes:
     """The bytes of a record."""
-    header = _BEHIND_CRC.pack(len(payload), previous.file, previous.offset, group, first)
+    header = _BEHIND_CRC.pack(len(payload), previous.file, previous.offset, settled, first)
     return MAGIC + crc32(payload, crc32(header)).to_bytes(4, "little") + header + payload
 
 
@@ -78,14 +80,14 @@ def parse(data: bytes | memoryview, at: int = 0) -> Frame | None:
     """The record that begins at `at`, or None when there is no valid one."""
     if len(data) - at < HEADER_BYTES:
         return None
-    magic, crc, length, file, offset, group, first = _HEADER.unpack_from(data, at)
+    magic, crc, length, file, offset, settled, first = _HEADER.unpack_from(data, at)
     end = at + HEADER_BYTES + length
     if magic != MAGIC or length > LENGTH_MAX or end > len(data):
         return None
     view = memoryview(data)
     if crc32(view[at + 8 : end]) != crc:
         return None
-    return Frame(at, end, Place(file, offset), group, first, bytes(view[at + HEADER_BYTES : end]))
+    return Frame(at, end, Place(file, offset), settled, first, bytes(view[at + HEADER_BYTES : end]))
 
 
 def read_header(data: bytes) -> tuple[int, Place, int]:
@@ -132,25 +134,25 @@ def scan(data: bytes, name: str, found: Scan) -> Iterator[Frame]:
     while found.end < len(data):
         record = parse(data, found.end)
         if record is None:
-            later = _written_later(data, found.end)
+            later = _settled_by(data, found.end)
             if later is not None:
                 raise ChainTampered(
                     f"{name}: the record at byte {found.end} is damaged (a later one at byte {later} is whole). "
                     "Fix: restore the file from a copy"
                 )
             return
-        if record.group > record.offset:
+        if record.settled > record.offset:
             raise ChainTampered(f"{name}: the record at byte {found.end} was moved here")
         found.end = record.end
         yield record
 
 
-def _written_later(data: bytes, bad: int) -> int | None:
-    """The offset of a valid record behind `bad` from a later write than the one that `bad` was part of."""
+def _settled_by(data: bytes, bad: int) -> int | None:
+    """The offset of a valid record behind `bad` that was written when `bad` was settled."""
     at = data.find(MAGIC, bad + 1)
     while at >= 0:
         record = parse(data, at)
-        if record is not None and bad < record.group <= at:
+        if record is not None and bad < record.settled <= at:
             return at
         at = data.find(MAGIC, at + 1 if record is None else record.end)
     return None

@@ -16,7 +16,7 @@ from typing import Self
 
 from theater_bus.errors import ChainTampered
 from theater_bus.host.chain.frame import HEADER_BYTES, NOWHERE, Frame, Place, parse, read_header
-from theater_bus.host.chain.journal import log_name
+from theater_bus.host.chain.log_files import log_name
 
 __all__ = ["LogIndex", "LogReader", "View"]
 

@@ -45,7 +45,7 @@ class ObjectDirectory:
         self._made += 1
         aside = self._aside / f"{digest.hex()}-{os.getpid()}-{self._made}"
         try:
-            with open(aside, "xb") as file:
+            with open(aside, "xb", opener=_private) as file:
                 file.write(data)
                 file.flush()
                 if self._sync:
@@ -71,6 +71,10 @@ class ObjectDirectory:
         if sha256(data) != digest:
             raise ChainTampered(f"the object {digest.hex()} holds other bytes. Fix: restore it from a copy")
         return data
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
 
 def sync_directory(directory: Path) -> None:

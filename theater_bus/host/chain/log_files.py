@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
@@ -33,7 +34,7 @@ from theater_bus.host.chain.frame import (
 )
 from theater_bus.host.chain.objects import sync_directory
 
-__all__ = ["Cut", "Entry", "FsyncPolicy", "Journal", "log_name"]
+__all__ = ["Cut", "Entry", "FsyncPolicy", "LogFiles", "log_name"]
 
 FsyncPolicy: TypeAlias = Literal["always", "interval", "never"]
 
@@ -55,8 +56,8 @@ class Cut:
     size_bytes: int
 
 
-class Journal:
-    """The log files in `directory`. Made by `Journal.open`; close it to release the lock."""
+class LogFiles:
+    """The log files in `directory`. Made by `LogFiles.open`; close it to release the lock."""
 
     def __init__(self, directory: Path, policy: FsyncPolicy, rotate_bytes: int, lock: int) -> None:
         self.cuts: list[Cut] = []
@@ -68,12 +69,13 @@ class Journal:
         self._number = 0
         self._previous_end = 0
         self._end = 0
+        self._synced_end = 0
         self._unsynced = False
         self._spoilt = False
         self._sealed = True
 
     @classmethod
-    def open(cls, directory: Path, *, policy: FsyncPolicy = "always", rotate_bytes: int = 64 << 20) -> Journal:
+    def open(cls, directory: Path, *, policy: FsyncPolicy = "always", rotate_bytes: int = 64 << 20) -> LogFiles:
         """Lock the directory, making it when it is not there. Read it with `recover` before writing.
 
         Raises `ConfigurationError` when another process uses it.
@@ -102,6 +104,7 @@ class Journal:
             return
         self._fd = os.open(self.directory / log_name(self._number), os.O_RDWR | os.O_CLOEXEC)
         os.fsync(self._fd)
+        self._synced_end = self._end
 
     def write(self, entries: Sequence[Entry]) -> list[Place]:
         """Append a group of records; returns where each lies. On return it survives what the policy says.
@@ -113,11 +116,12 @@ class Journal:
         if full or self._spoilt:
             self._rotate()
         group = self._end
+        settled = self._synced_end if self._policy == "interval" else group
         places: list[Place] = []
         buffers: list[bytes] = []
         at = group
         for payload, previous, first in entries:
-            buffers.append(frame(payload, previous, group, first))
+            buffers.append(frame(payload, previous, settled, first))
             places.append(Place(self._number, at))
             at += len(buffers[-1])
         try:
@@ -147,10 +151,12 @@ class Journal:
                 self._spoilt = True
                 raise
             self._unsynced = False
+            self._synced_end = self._end
 
     def seal(self) -> None:
-        """Protect the last group: behind this empty record, damage to it can no longer be taken for a torn end."""
+        """Protect what was written last: behind this empty record, damage to it is not taken for a torn end."""
         if not self._sealed:
+            self.sync()
             self.write([Entry(b"", NOWHERE, 0)])
             self.sync()
             self._sealed = True
@@ -217,7 +223,8 @@ class Journal:
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._number, self._previous_end = fd, number, previous_end
-        self._end, self._unsynced, self._spoilt = FILE_HEADER_BYTES, False, False
+        self._end = self._synced_end = FILE_HEADER_BYTES
+        self._unsynced = self._spoilt = False
 
     def _rotate(self) -> None:
         if not self._spoilt:
@@ -252,8 +259,9 @@ def _locked(path: Path) -> int:
             f"{path.parent} is in use by process {owner or 'unknown'}",
             "stop that host, or give this one a directory of its own",
         ) from None
-    os.ftruncate(fd, 0)
-    os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # the number is a hint for people; a full disk must not keep a host from starting
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
     return fd
 
 
