@@ -168,6 +168,8 @@ class SpanBuilder:
         return made
 
     def _events(self, own: Sequence[OwnEvent], live: LiveSpan | None) -> Sequence[Event]:
+        if not own and live is None:
+            return ()
         limits = self._limits
         given: list[tuple[str, Any, int]] = [*own, *(live.events if live is not None else ())]
         events = [
@@ -177,10 +179,10 @@ class SpanBuilder:
         return events if self._unbounded else BoundedList.from_seq(limits.max_events, events)
 
     def _links(self, own: Sequence[Link], live: LiveSpan | None) -> Sequence[Link]:
+        if not own and live is None:
+            return ()
         limits = self._limits
         links = [*own, *(live.links if live is not None else ())]
-        if not links:
-            return ()
         bounded = [
             Link(
                 link.context,
