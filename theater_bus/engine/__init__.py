@@ -9,6 +9,7 @@ from theater_bus.engine.instance import HostFunction, HostImport, Instance
 from theater_bus.engine.module import Generation, Module
 from theater_bus.engine.outcome import CallResult, GuestFailure
 from theater_bus.engine.settings import Budget, EngineSettings, Limits
+from theater_bus.engine.turn import Turn
 
 __all__ = [
     "Budget",
@@ -23,6 +24,7 @@ __all__ = [
     "Limits",
     "Module",
     "ModuleInfo",
+    "Turn",
     "inspect",
     "wat2wasm",
 ]

@@ -21,6 +21,7 @@ from theater_bus.engine.module import Compiled, Module
 from theater_bus.engine.outcome import CallResult
 from theater_bus.engine.runtime import Runtime
 from theater_bus.engine.settings import Budget, EngineSettings, Limits
+from theater_bus.engine.turn import Turn
 from theater_bus.errors import IllegalTransition, Overloaded, SpawnRefused
 
 __all__ = ["Engine"]
@@ -71,6 +72,11 @@ class Engine:
     def memory_bytes(self) -> int:
         """The linear memory of all instances together."""
         return sum(i.memory_bytes for i in self._runtime.instances.values()) if self._runtime is not None else 0
+
+    @property
+    def turn(self) -> Turn:
+        """The inline allowance of the event loop: ask `expired` before work that will call guests, `queue` the rest."""
+        return self._bind().turn
 
     # -- modules -------------------------------------------------------------------------------------------------
 

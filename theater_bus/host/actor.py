@@ -25,7 +25,7 @@ from theater_bus.core.mailbox import Mailbox
 from theater_bus.core.metrics import ActorMetrics
 from theater_bus.core.supervision import Action, Decision, Supervisor
 from theater_bus.core.values.subtree import Subtree
-from theater_bus.engine import CallResult, Instance
+from theater_bus.engine import CallResult, Instance, Turn
 from theater_bus.errors import ActorError, Cancelled, OperationTimeout, Unavailable
 from theater_bus.host.failure import error_of, of_message
 from theater_bus.host.operation import Operation
@@ -54,6 +54,10 @@ class Services(Protocol):
     @property
     def telemetry(self) -> Telemetry:
         """Where it reports."""
+
+    @property
+    def turn(self) -> Turn:
+        """How much may run before the event loop gets its turn."""
 
     @property
     def tally(self) -> Tally:
@@ -111,7 +115,9 @@ class Actor:
         "state",
         "supervisor",
         "sweep_timer",
+        "turn",
         "type",
+        "waiting",
         "wants_exit",
         "window",
     )
@@ -143,6 +149,8 @@ class Actor:
         self.idle: asyncio.Future[None] | None = None
         self.sweep_timer: asyncio.TimerHandle | None = None
         self.restart_timer: asyncio.TimerHandle | None = None
+        self.turn = services.turn
+        self.waiting = False
         self.resuming = False
         self.wants_exit = False
         self.exit_result: bytes | None = None
@@ -152,14 +160,17 @@ class Actor:
 
     def submit(self, op: Operation) -> None:
         """Run `op` now if nothing stands before it, else queue it. Raises an `ActorError`, `ran: never`."""
-        if self.current is None and self.phases.phase is Phase.RUNNING and not len(self.mailbox):
-            if self.journal.ahead < AHEAD_MAX:
+        free = self.current is None and self.phases.phase is Phase.RUNNING
+        if free and not len(self.mailbox) and self.journal.ahead < AHEAD_MAX:
+            if not self.turn.expired():
                 self._start(op)
                 return
         elif self.phases.is_ending:
             raise self.phases.shutting_down()
         self.mailbox.push(op)
         self._queued(op)
+        if free:
+            self._wait_for_turn()
 
     def submit_own(self, op: Operation) -> None:
         """Queue what a capability of this actor enqueues, within the bound for that."""
@@ -205,6 +216,16 @@ class Actor:
             self.window.abandon(*op.key)
         self.refuse_unadmitted(op, error)
 
+    def _wait_for_turn(self) -> None:
+        """Go on with the queue in one of the next turns of the loop."""
+        if not self.waiting:
+            self.waiting = True
+            self.turn.queue(self._turn_came)
+
+    def _turn_came(self) -> None:
+        self.waiting = False
+        self.resume()
+
     # -- running -------------------------------------------------------------------------------------------------------
 
     def resume(self) -> None:
@@ -214,6 +235,10 @@ class Actor:
         self.resuming = True
         try:
             while self.current is None and self.phases.phase is Phase.RUNNING and self.journal.ahead < AHEAD_MAX:
+                if self.turn.expired():
+                    if len(self.mailbox):
+                        self._wait_for_turn()
+                    return
                 op = self.mailbox.pop()
                 if op is None:
                     return

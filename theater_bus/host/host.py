@@ -17,7 +17,7 @@ from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.core.wire.function import Tails
 from theater_bus.core.wire.reply import ReplyRule
 from theater_bus.core.wire.subjects import Channel, OpsSubjects, Subjects
-from theater_bus.engine import Engine, EngineSettings, Instance
+from theater_bus.engine import Engine, EngineSettings, Instance, Turn
 from theater_bus.errors import ActorError, ActorExists, ChannelClosed, ConnectionLost, PluginError, SpawnRefused
 from theater_bus.host.access import Access
 from theater_bus.host.actor import Actor
@@ -233,6 +233,11 @@ class Host:
         self.release(actor.identity.id)
 
     # -- what actors ask of their host (Services) ----------------------------------------------------------------------
+
+    @property
+    def turn(self) -> Turn:
+        """How much may run before the event loop gets its turn."""
+        return self.engine.turn
 
     @property
     def max_payload(self) -> int:
