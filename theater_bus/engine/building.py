@@ -27,6 +27,8 @@ __all__ = ["NOTHING_PROVIDED", "assemble", "build", "compile_c", "header", "read
 NOTHING_PROVIDED: Final[Mapping[str, Interface]] = MappingProxyType({})
 
 _COMPILE: Final = (
+    "cc",
+    "-c",
     "-target",
     "wasm32-freestanding",
     "-mcpu=generic+bulk_memory",
@@ -35,15 +37,14 @@ _COMPILE: Final = (
     "-g0",
     "-ffreestanding",
     "-fno-sanitize=undefined",
-    "-nostdlib",
     "-Wall",
     "-Wextra",
     "-Werror",
-    "-Wl,--no-entry",
-    "-Wl,--strip-all",
-    "-Wl,-z,stack-size=65536",
 )
-_COMPILE_SECONDS: Final = 300.0
+# The stack comes first, so that running over it traps instead of writing into data; 64 KiB of it keep the fixed
+# addresses free at which Theater itself writes results.
+_LINK: Final = ("wasm-ld", "--no-entry", "--strip-all", "--stack-first", "-z", "stack-size=65536")
+_ZIG_SECONDS: Final = 300.0
 
 
 def build(
@@ -103,20 +104,25 @@ def compile_c(source: Path, include: Sequence[Path] = ()) -> bytes:
         raise ConfigurationError(str(source), "there is no C compiler for guests", "pip install ziglang")
     if not source.is_file():
         raise ConfigurationError(str(source), "there is no such file", "give the path of a C file")
-    folders = [f"-I{folder.resolve()}" for folder in include]
+    folders = [f"-I{one.resolve()}" for one in include]
     with TemporaryDirectory(prefix="theater-bus-build-") as folder:
-        made = Path(folder, "guest.wasm")
+        compiled, linked = Path(folder, "guest.o"), Path(folder, "guest.wasm")
         # The source goes by its bare name, so that no path of this machine can reach the output.
-        command = [sys.executable, "-m", "ziglang", "cc", *_COMPILE, *folders, "-o", str(made), source.name]
-        try:
-            done = subprocess.run(
-                command, cwd=source.parent, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False
-            )
-        except subprocess.TimeoutExpired:
-            raise ConfigurationError(str(source), f"compiling took more than {_COMPILE_SECONDS:g} s") from None
-        if done.returncode != 0:
-            raise ConfigurationError(str(source), f"it does not compile:\n{done.stderr.strip()}")
-        return made.read_bytes()
+        _zig(source, [*_COMPILE, *folders, "-o", str(compiled), source.name])
+        _zig(source, [*_LINK, "-o", str(linked), str(compiled)])
+        return linked.read_bytes()
+
+
+def _zig(source: Path, arguments: Sequence[str]) -> None:
+    command = [sys.executable, "-m", "ziglang", *arguments]
+    try:
+        done = subprocess.run(
+            command, cwd=source.parent, capture_output=True, text=True, timeout=_ZIG_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigurationError(str(source), f"compiling took more than {_ZIG_SECONDS:g} s") from None
+    if done.returncode != 0:
+        raise ConfigurationError(str(source), f"it does not compile:\n{done.stderr.strip()}")
 
 
 def _text(path: Path) -> str:

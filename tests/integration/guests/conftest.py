@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest_asyncio
 
-from theater_bus.core.values.codec import function_codec
+from theater_bus.core.values.codec import function_codec, value_codec
 from theater_bus.core.values.codec_outcome import Outcome
 from theater_bus.core.values.export_table import Export, exported_functions
 from theater_bus.core.values.metadata import parse_metadata
@@ -20,11 +20,12 @@ Load = Callable[..., Awaitable["LoadedGuest"]]
 
 
 class LoadedGuest:
-    """An instance and its state, advanced by every call that succeeds."""
+    """An instance and its state (given as a plain value), advanced by every call that succeeds."""
 
-    def __init__(self, instance: Instance, exports: dict[str, Export], budget: Budget) -> None:
+    def __init__(self, instance: Instance, exports: dict[str, Export], budget: Budget, state: Any) -> None:
         self.instance, self.exports, self.budget = instance, exports, budget
-        self.state: Subtree | None = None
+        declared = [one.function.params[0].type for one in exports.values() if one.stateful]
+        self.state: Subtree | None = None if state is None else value_codec(declared[0]).encode(state)
 
     async def raw(self, symbol: str, data: bytes) -> CallResult:
         """Bytes in, bytes out."""
@@ -78,7 +79,7 @@ async def load(engine: Engine) -> AsyncIterator[Load]:
         async def load_guest(
             wasm: bytes,
             *,
-            state: Subtree | None = None,
+            state: Any = None,
             imports: Sequence[HostImport] = (),
             limits: Limits | None = None,
             cpu_ms: float = 2000,
@@ -88,8 +89,6 @@ async def load(engine: Engine) -> AsyncIterator[Load]:
             exports = exported_functions(parse_metadata(module.metadata), module.callables)
             instance = await engine.instantiate(module, imports, limits or Limits())
             stack.callback(instance.close)
-            loaded = LoadedGuest(instance, exports, Budget(cpu_ms))
-            loaded.state = state
-            return loaded
+            return LoadedGuest(instance, exports, Budget(cpu_ms), state)
 
         yield load_guest
