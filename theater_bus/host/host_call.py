@@ -115,6 +115,8 @@ class HostCalls:
 
     async def _waiting(self, answer: Coroutine[Any, Any, bytes], frame: _Frame, started: int) -> bytes:
         _FRAME.set(frame)
+        if frame.trace is not None:
+            frame.trace.activate()
         try:
             output = await answer
         except asyncio.CancelledError as error:

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanContext, TraceFlags, TraceState
 
 from theater_bus.telemetry.function import ActorAttributes, FunctionSpec
 from theater_bus.telemetry.live_span import LiveSpan
-from theater_bus.telemetry.propagation import FLAGS, TRACEPARENT, TRACESTATE, inject, with_span
+from theater_bus.telemetry.propagation import FLAGS, TRACEPARENT, TRACESTATE, activate_span, inject, with_span
 from theater_bus.telemetry.spans import HostCallOutcome
 
 __all__ = ["RANDOM", "DeferredAppend", "DeferredCall", "DeferredHostCall", "DeferredOperation", "Record"]
@@ -255,6 +255,10 @@ class DeferredHostCall:
     def context(self) -> Context:
         """Return a context of this call's own, copied from the operation's."""
         return with_span(self.operation.context().copy(), self.span)
+
+    def activate(self) -> None:
+        """Make this the current span of the running context."""
+        activate_span(self.span)
 
     def end(self, outcome: HostCallOutcome, error_type: str | None = None, end_ns: int = 0) -> None:
         """End the span and keep its record."""

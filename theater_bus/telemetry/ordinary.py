@@ -160,6 +160,10 @@ class OrdinaryHostCall:
         """Return a context of this call's own, copied from the operation's."""
         return with_span(self.operation.context().copy(), self.span)
 
+    def activate(self) -> None:
+        """Make this the current span of the running context."""
+        activate_span(self.span)
+
     def end(self, outcome: HostCallOutcome, error_type: str | None = None, end_ns: int = 0) -> None:
         """End the span."""
         if self.span.is_recording():

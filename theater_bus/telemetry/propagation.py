@@ -28,6 +28,7 @@ __all__ = [
     "TRACEPARENT",
     "TRACESTATE",
     "PassedOn",
+    "activate_span",
     "carry",
     "extract",
     "inject",
@@ -98,6 +99,11 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
 def remote_span(headers: Mapping[str, str]) -> Span:
     """Return a span that stands for the remote one that the headers name."""
     return NonRecordingSpan(extract(headers) or INVALID_SPAN_CONTEXT)
+
+
+def activate_span(span: Span) -> None:
+    """Make `span` the current one of the running context, for good."""
+    attach(set_span_in_context(span))
 
 
 def with_span(context: Context, span: Span) -> Context:

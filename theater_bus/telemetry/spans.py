@@ -54,6 +54,9 @@ class HostCallTrace(Protocol):
     def context(self) -> Context:
         """A context of this host call's own: spans made in it are its children, whatever else runs meanwhile."""
 
+    def activate(self) -> None:
+        """Make this the current span of the running context, which must be the operation's own: for coroutines."""
+
     def end(self, outcome: HostCallOutcome, error_type: str | None = None, end_ns: int = 0) -> None:
         """End with the recorded outcome; `error_type` is a code, `timeout` or an exception's class name."""
 
