@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Literal
+from typing import Any, Literal
 
 import pluggy
 
@@ -31,26 +32,33 @@ class Found:
     distribution: str
     version: str
 
+    def __str__(self) -> str:
+        return f"{self.value} of {self.distribution} {self.version}"
+
 
 @dataclass(slots=True)
 class Plugin:
-    """A plugin and what became of it. `error` says why it is not loaded."""
+    """A plugin and what became of it. `error` says why it is not loaded; `implementations` are its hooks by name."""
 
     found: Found
-    status: Status
+    status: Status = "not-allowed"
     error: PluginError | None = None
-    module: object | None = None
-    hooks: tuple[str, ...] = ()
+    implementations: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     capabilities: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
-        """The entry point's name: what `plugins.allow` lists and what messages say."""
+        """The entry point's name: what `plugins_allow` lists and what messages say."""
         return self.found.name
+
+    @property
+    def hooks(self) -> tuple[str, ...]:
+        """The hooks that it implements."""
+        return tuple(self.implementations)
 
     def fail(self, error: PluginError) -> None:
         """Take the plugin out: `error` is what `plugins list` and `plugins check` show."""
-        self.status, self.error = "failed", error
+        self.status, self.error, self.implementations = "failed", error, {}
 
 
 def find() -> list[Found]:
@@ -61,92 +69,100 @@ def find() -> list[Found]:
 
 
 def load(
-    manager: pluggy.PluginManager,
-    found: Sequence[Found],
-    *,
-    allow: frozenset[str] | None = None,
-    extra: Iterable[tuple[str, object]] = (),
+    found: Sequence[Found], *, allow: frozenset[str] | None = None, extra: Iterable[tuple[str, object]] = ()
 ) -> list[Plugin]:
-    """Import and register plugins with `manager`.
+    """Import and check plugins, each on its own.
 
-    `allow` None allows all; otherwise a plugin that is not named in it is not even imported. `extra` are (name, module
-    or object) pairs that an embedding application or a test brings along; they are always allowed.
+    `allow` None allows all; otherwise a plugin that is not named in it is not even imported, and a name that is not
+    installed is a failed plugin. `extra` are (name, module or object) pairs that an embedding application or a test
+    brings along; they are always allowed.
     """
+    manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(Hookspecs)
     plugins: list[Plugin] = []
     taken: dict[str, Found] = {}
-    for entry in found:
-        plugin = Plugin(entry, "not-allowed")
+    brought = [(Found(name, _module_name(module), "(in process)", "-"), module) for name, module in extra]
+    for entry, module in [*((one, None) for one in found), *brought]:
+        plugin = Plugin(entry)
         plugins.append(plugin)
-        if allow is not None and entry.name not in allow:
+        if module is None and allow is not None and entry.name not in allow:
             continue
-        if entry.name in taken:
-            other = taken[entry.name]
-            plugin.fail(
-                PluginError(
-                    entry.name,
-                    f"entry point of {entry.distribution}",
-                    f"the name is taken by {other.distribution} ({other.value})",
-                    "uninstall one of the two distributions",
-                )
-            )
+        other = taken.setdefault(entry.name, entry)
+        if other is not entry:
+            problem = f"the name is taken by {other}"
+            plugin.fail(PluginError(entry.name, str(entry), problem, "uninstall one of the two distributions"))
             continue
-        taken[entry.name] = entry
-        _register(manager, plugin, None)
-    for name, module in extra:
-        plugin = Plugin(Found(name, getattr(module, "__name__", type(module).__name__), "(in process)", "-"), "loaded")
-        plugins.append(plugin)
         _register(manager, plugin, module)
-    return plugins
+    return plugins + [_missing(name) for name in sorted((allow or frozenset()) - {one.name for one in found})]
+
+
+def _missing(name: str) -> Plugin:
+    plugin = Plugin(Found(name, "?", "?", "?"))
+    problem = f"no installed distribution has an entry point {name!r} in the group {GROUP!r}"
+    plugin.fail(PluginError(name, "plugins_allow", problem, "install the plugin, or take it out of plugins_allow"))
+    return plugin
+
+
+def _module_name(module: object) -> str:
+    return str(getattr(module, "__name__", type(module).__name__))
 
 
 def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object | None) -> None:
-    where = f"{plugin.found.value} of {plugin.found.distribution} {plugin.found.version}"
+    where = str(plugin.found)
     try:
         module = module if module is not None else _import(plugin.found)
         _check_api(plugin.name, where, module)
-        _check_names(plugin.name, where, module)
+        _check_marks(plugin.name, where, module)
         manager.register(module, name=plugin.name)
-        manager.check_pending()
     except PluginError as error:
         plugin.fail(error)
     except pluggy.PluginValidationError as error:
         manager.unregister(name=plugin.name)
-        problem = str(error).replace("\n", "; ")
+        problem = "; ".join(line.strip() for line in str(error).splitlines())
         plugin.fail(PluginError(plugin.name, where, problem, "use the parameter names of the hook's specification"))
-    except Exception as error:  # noqa: BLE001  a plugin's import may raise anything; it is recorded under its name
-        fix = "repair or uninstall the plugin, or leave it out of plugins.allow"
+    except (Exception, SystemExit) as error:  # noqa: BLE001  an import may raise anything; it is recorded by name
+        fix = "repair or uninstall the plugin, or leave it out of plugins_allow"
         failure = PluginError(plugin.name, where, f"{type(error).__name__}: {error}", fix)
         failure.__cause__ = error
         plugin.fail(failure)
     else:
-        plugin.status, plugin.module = "loaded", module
-        plugin.hooks = tuple(name for name in HOOK_NAMES if hasattr(module, name))
+        plugin.status = "loaded"
+        plugin.implementations = {
+            name: impl.function
+            for name in HOOK_NAMES
+            for impl in getattr(manager.hook, name).get_hookimpls()
+            if impl.plugin is module
+        }
 
 
 def _import(found: Found) -> ModuleType:
-    entry = importlib.metadata.EntryPoint(found.name, found.value, GROUP)
-    module = entry.load()
+    module = importlib.metadata.EntryPoint(found.name, found.value, GROUP).load()
     if not isinstance(module, ModuleType):
-        raise PluginError(
-            found.name, found.value, "the entry point does not name a module", 'write it as `name = "package.module"`'
-        )
+        problem = "the entry point does not name a module"
+        raise PluginError(found.name, str(found), problem, 'write it as `name = "package.module"`')
     return module
 
 
 def _check_api(name: str, where: str, module: object) -> None:
     wanted = getattr(module, "requires_api", API)
     if wanted != API:
-        raise PluginError(
-            name, where, f"it is written for API {wanted}, this is API {API}", "install a version for this API"
-        )
+        problem = f"it is written for API {wanted!r}, this is API {API}"
+        raise PluginError(name, where, problem, "install a version of the plugin, or of theater-bus, that fits")
 
 
-def _check_names(name: str, where: str, module: object) -> None:
-    """Refuse a marked function that is no hook: a typing error would otherwise mean that it is never called."""
+def _check_marks(name: str, where: str, module: object) -> None:
+    """Refuse what pluggy would pass over: a misspelt hook, one without its mark, and options without an effect."""
     for attribute in dir(module):
-        function = getattr(module, attribute, None)
-        if getattr(function, f"{PROJECT}_impl", None) is not None and attribute not in HOOK_NAMES:
-            raise PluginError(
-                name, f"{where}: {attribute}", "there is no hook of that name", f"hooks are {', '.join(HOOK_NAMES)}"
-            )
+        function = inspect.getattr_static(module, attribute, None)
+        options = getattr(function, f"{PROJECT}_impl", None)
+        place = f"{where}: {attribute}"
+        if options is None:
+            if attribute in HOOK_NAMES and callable(function):
+                problem = "it has the name of a hook and is not marked as one"
+                raise PluginError(name, place, problem, "write @hookimpl above it, or rename it")
+        elif attribute not in HOOK_NAMES:
+            raise PluginError(name, place, "there is no hook of that name", f"hooks are {', '.join(HOOK_NAMES)}")
+        elif any(options.values()):
+            given = ", ".join(sorted(option for option, value in options.items() if value))
+            problem = f"hookimpl({given}) has no meaning here: hooks register, and are ordered by name"
+            raise PluginError(name, place, problem, "write @hookimpl without options; order is the middleware's")

@@ -28,7 +28,7 @@ hookspec = HookspecMarker(PROJECT)
 
 
 class Hookspecs:
-    """What a plugin can implement, each with `hookimpl` and any subset of the parameters."""
+    """What a plugin can implement, each with `@hookimpl` (without options) and any subset of the parameters."""
 
     @hookspec
     def theater_capabilities(self) -> Iterable[type[Capability]]:  # type: ignore[empty-body]

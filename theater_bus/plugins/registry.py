@@ -9,20 +9,18 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
-
-import pluggy
+from operator import attrgetter
+from typing import Any
 
 from theater_bus.capability import Authorizer, HostCallMiddleware, OperationMiddleware
-from theater_bus.capability.hooks import PROJECT
 from theater_bus.core.values.types import Interface
 from theater_bus.errors import PluginError
 from theater_bus.plugins.discovery import Found, Plugin, find, load
-from theater_bus.plugins.interface import CapabilityType, compile_capability
+from theater_bus.plugins.interface import CapabilityType
+from theater_bus.plugins.offer import Offer, collect
 
-__all__ = ["HookResult", "PluginRegistry"]
+__all__ = ["HOOK_BOUND_S", "HookResult", "PluginRegistry"]
 
-T = TypeVar("T")
 HOOK_BOUND_S = 10.0
 
 
@@ -32,25 +30,35 @@ class HookResult:
 
     plugin: str
     result: Any
-    exception: BaseException | None
+    exception: Exception | None
 
 
 class PluginRegistry:
-    """Everything that plugins registered. Use `PluginRegistry.discover`."""
+    """Everything that plugins registered, in the order of their names. Use `PluginRegistry.discover`.
 
-    def __init__(self, manager: pluggy.PluginManager, plugins: Sequence[Plugin]) -> None:
-        self._manager = manager
+    A plugin that fails in any part offers nothing at all; `failures` says why. `capabilities`, `commands` and
+    `package_resolvers` go by name; middleware is in the order in which it wraps, the outermost first.
+    """
+
+    def __init__(self, plugins: Sequence[Plugin], *, hook_bound_s: float = HOOK_BOUND_S) -> None:
         self.plugins = list(plugins)
+        self._bound_s = hook_bound_s
         self.capabilities: dict[str, CapabilityType] = {}
-        self._collect_capabilities()
-        self.operation_middleware = self._ordered("theater_operation_middleware", OperationMiddleware)
-        self.host_call_middleware = self._ordered("theater_host_call_middleware", HostCallMiddleware)
-        self.authorizers: list[Authorizer] = [a for _, a in self._returned("theater_authorizers", Authorizer)]
-        self.commands: dict[str, str] = self._merged("theater_cli")
-        self.package_resolvers: dict[str, Callable[[str], Awaitable[bytes]]] = self._merged("theater_package_resolvers")
-        self.telemetry: list[tuple[str, Any]] = [
-            (name, item) for name, items in self._call("theater_telemetry") for item in items
-        ]
+        self.commands: dict[str, str] = {}
+        self.package_resolvers: dict[str, Callable[[str], Awaitable[bytes]]] = {}
+        self._owners: dict[tuple[str, str], str] = {}
+        loaded = sorted((one for one in plugins if one.status == "loaded"), key=attrgetter("name"))
+        offers = [offer for plugin in loaded if (offer := self._accept(plugin)) is not None]
+        by_order = attrgetter("order")
+        self.operation_middleware: list[OperationMiddleware] = sorted(
+            (one for offer in offers for one in offer.operation_middleware), key=by_order
+        )
+        self.host_call_middleware: list[HostCallMiddleware] = sorted(
+            (one for offer in offers for one in offer.host_call_middleware), key=by_order
+        )
+        self.authorizers: list[Authorizer] = [one for offer in offers for one in offer.authorizers]
+        self.telemetry: list[tuple[str, Any]] = [(offer.plugin, one) for offer in offers for one in offer.telemetry]
+        self._running = [one for one in loaded if one.status == "loaded"]
 
     @classmethod
     def discover(
@@ -59,19 +67,22 @@ class PluginRegistry:
         allow: Iterable[str] | None = None,
         extra: Iterable[tuple[str, object]] = (),
         found: Sequence[Found] | None = None,
+        hook_bound_s: float = HOOK_BOUND_S,
     ) -> PluginRegistry:
-        """Load the installed plugins. `allow` None allows all; else only the named ones are imported."""
-        manager = pluggy.PluginManager(PROJECT)
+        """Load the installed plugins, or those in `found`. `allow` None allows all; else only the named are imported.
+
+        `extra` are (name, module or object) pairs that are in this process already.
+        """
         allowed = None if allow is None else frozenset(allow)
-        return cls(manager, load(manager, find() if found is None else found, allow=allowed, extra=extra))
+        return cls(load(find() if found is None else found, allow=allowed, extra=extra), hook_bound_s=hook_bound_s)
 
     @property
     def failures(self) -> list[PluginError]:
-        """The plugins that could not be loaded, each with what to do."""
+        """Why plugins are not loaded, each with what to do."""
         return [p.error for p in self.plugins if p.error is not None]
 
     def providers(self, interface: str) -> list[tuple[CapabilityType, Interface]]:
-        """The capabilities that offer an interface of this name."""
+        """The capabilities that offer an interface of this name; which of them an actor gets its manifest decides."""
         return [
             (capability, offered)
             for capability in self.capabilities.values()
@@ -79,100 +90,64 @@ class PluginRegistry:
             if offered.name == interface
         ]
 
+    def implements(self, hook: str) -> bool:
+        """Whether any plugin implements `hook`."""
+        return any(hook in plugin.implementations for plugin in self._running)
+
     async def run(self, hook: str, **arguments: Any) -> list[HookResult]:
-        """Call a lifecycle hook of every plugin in order; awaitables are awaited, each within 10 s.
+        """Call a lifecycle hook of every plugin in order; awaitables are awaited, each within the bound (10 s).
 
         One failure names its plugin and hides no other: look at every `HookResult.exception`.
         """
-        results: list[HookResult] = []
-        for plugin, function in self._implementations(hook):
-            try:
+        return [
+            await self._run_one(plugin.name, function, arguments)
+            for plugin in self._running
+            if (function := plugin.implementations.get(hook)) is not None
+        ]
+
+    async def _run_one(self, plugin: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> HookResult:
+        bound = asyncio.timeout(self._bound_s)
+        try:
+            async with bound:
                 value = function(**_accepted(function, arguments))
                 if inspect.isawaitable(value):
-                    async with asyncio.timeout(HOOK_BOUND_S):
-                        value = await value
-            except Exception as error:  # noqa: BLE001  it is handed to the caller under the plugin's name
-                results.append(HookResult(plugin, None, error))
-            else:
-                results.append(HookResult(plugin, value, None))
-        return results
+                    value = await value
+            return HookResult(plugin, value, None)
+        except Exception as error:  # noqa: BLE001  it is handed to the caller under the plugin's name
+            late = TimeoutError(f"it did not end within {self._bound_s:g} s")
+            return HookResult(plugin, None, late if bound.expired() else error)
 
-    def implements(self, hook: str) -> bool:
-        """Whether any plugin implements `hook`."""
-        return bool(self._implementations(hook))
+    def _accept(self, plugin: Plugin) -> Offer | None:
+        try:
+            offer = collect(plugin)
+            self._refuse_taken(offer)
+        except PluginError as error:
+            plugin.fail(error)
+            return None
+        self._owners |= dict.fromkeys(_names(offer), plugin.name)
+        self.capabilities |= {capability.name: capability for capability in offer.capabilities}
+        self.commands |= offer.commands
+        self.package_resolvers |= offer.package_resolvers
+        plugin.capabilities = [capability.name for capability in offer.capabilities]
+        return offer
 
-    def _implementations(self, hook: str) -> list[tuple[str, Callable[..., Any]]]:
-        caller = getattr(self._manager.hook, hook)
-        functions = [(str(impl.plugin_name), impl.function) for impl in caller.get_hookimpls()]
-        return sorted(functions, key=lambda pair: pair[0])
+    def _refuse_taken(self, offer: Offer) -> None:
+        owners = dict(self._owners)
+        for kind, name in _names(offer):
+            if (kind, name) in owners:
+                problem = f"plugin {owners[kind, name]!r} already offers a {kind} of that name"
+                fix = "rename one of the two, or leave one plugin out of plugins_allow"
+                raise PluginError(offer.plugin, f"{kind} {name!r}", problem, fix)
+            owners[kind, name] = offer.plugin
 
-    def _call(self, hook: str) -> list[tuple[str, Any]]:
-        returned: list[tuple[str, Any]] = []
-        for name, function in self._implementations(hook):
-            try:
-                value = function()
-            except Exception as error:  # noqa: BLE001  recorded under the plugin's name
-                self._fail(name, hook, f"{type(error).__name__}: {error}")
-            else:
-                if value is not None:
-                    returned.append((name, value))
-        return returned
 
-    def _returned(self, hook: str, kind: type[T]) -> list[tuple[str, T]]:
-        items: list[tuple[str, T]] = []
-        for name, value in self._call(hook):
-            for item in value if isinstance(value, Iterable) else (value,):
-                if isinstance(item, kind):
-                    items.append((name, item))
-                else:
-                    self._fail(name, hook, f"it returned {type(item).__name__}, not {kind.__name__}")
-        return items
-
-    def _ordered(self, hook: str, kind: type[T]) -> list[T]:
-        pairs = self._returned(hook, kind)
-        return [item for _, item in sorted(pairs, key=lambda pair: (getattr(pair[1], "order", 0), pair[0]))]
-
-    def _merged(self, hook: str) -> dict[str, Any]:
-        merged: dict[str, Any] = {}
-        owner: dict[str, str] = {}
-        for name, value in self._call(hook):
-            if not isinstance(value, Mapping):
-                self._fail(name, hook, f"it returned {type(value).__name__}, not a mapping")
-                continue
-            for key, item in value.items():
-                if key in merged:
-                    self._fail(name, hook, f"{key!r} is already offered by plugin {owner[key]!r}")
-                    continue
-                merged[key], owner[key] = item, name
-        return merged
-
-    def _collect_capabilities(self) -> None:
-        by_name = {plugin.name: plugin for plugin in self.plugins}
-        for name, classes in self._call("theater_capabilities"):
-            for cls in classes if isinstance(classes, Iterable) else (classes,):
-                try:
-                    capability = compile_capability(name, cls)
-                    self._refuse_duplicate(name, capability)
-                except PluginError as error:
-                    by_name[name].fail(error)
-                else:
-                    self.capabilities[capability.name] = capability
-                    by_name[name].capabilities.append(capability.name)
-
-    def _refuse_duplicate(self, plugin: str, capability: CapabilityType) -> None:
-        other = self.capabilities.get(capability.name)
-        if other is not None:
-            raise PluginError(
-                plugin,
-                f"capability {capability.name!r}",
-                f"plugin {other.plugin!r} already offers a capability of that name",
-                "rename one, or leave one of the two out of plugins.allow",
-            )
-
-    def _fail(self, name: str, subject: str, problem: str) -> None:
-        for plugin in self.plugins:
-            if plugin.name == name:
-                plugin.fail(PluginError(name, subject, problem))
+def _names(offer: Offer) -> list[tuple[str, str]]:
+    """What must be unique among all plugins."""
+    return [
+        *(("capability", capability.name) for capability in offer.capabilities),
+        *(("command", name) for name in offer.commands),
+        *(("package scheme", name) for name in offer.package_resolvers),
+    ]
 
 
 def _accepted(function: Callable[..., Any], arguments: Mapping[str, Any]) -> dict[str, Any]:

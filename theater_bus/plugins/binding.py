@@ -1,0 +1,60 @@
+"""Methods as the engine calls them: CGRF in, CGRF out. One closure per function and actor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from theater_bus.capability import CapabilityError
+from theater_bus.core.values.codec import ImportCodec
+
+__all__ = ["BoundFunction", "RunBlocking", "bind_plain", "bind_waiting", "on_a_thread"]
+
+BoundFunction = Callable[[bytes], "bytes | Coroutine[Any, Any, bytes]"]
+RunBlocking = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]
+
+
+def bind_plain(method: Callable[..., Any], codec: ImportCodec, fallible: bool) -> BoundFunction:
+    """A plain method. A `CapabilityError` is the `err` of a fallible function; all else is raised."""
+    decode, encode = codec.decode_args, codec.encode_result
+
+    def call(data: bytes) -> bytes:
+        return encode(method(*decode(data)))
+
+    def call_fallible(data: bytes) -> bytes:
+        args = decode(data)
+        try:
+            value = method(*args)
+        except CapabilityError as error:
+            return encode({"err": error.value})
+        return encode({"ok": value})
+
+    return call_fallible if fallible else call
+
+
+def bind_waiting(method: Callable[..., Any], codec: ImportCodec, fallible: bool) -> BoundFunction:
+    """A method that gives an awaitable: the guest is suspended until it is done."""
+    decode, encode = codec.decode_args, codec.encode_result
+
+    async def call(data: bytes) -> bytes:
+        return encode(await method(*decode(data)))
+
+    async def call_fallible(data: bytes) -> bytes:
+        args = decode(data)
+        try:
+            value = await method(*args)
+        except CapabilityError as error:
+            return encode({"err": error.value})
+        return encode({"ok": value})
+
+    return call_fallible if fallible else call
+
+
+def on_a_thread(method: Callable[..., Any], run_blocking: RunBlocking) -> Callable[..., Any]:
+    """A blocking method as one that waits for the thread that runs it."""
+
+    def call(*args: Any) -> Coroutine[Any, Any, Any]:
+        return run_blocking(partial(method, *args))
+
+    return call
