@@ -33,11 +33,12 @@ FLAGS: Final = (
     ("wasm_exceptions", 0),
     ("wasm_stack_switching", 0),
     ("wasm_custom_page_sizes", 0),
-    # few kernel maps and few resident pages for each of thousands of instances
+    # few kernel maps and few resident pages for each of thousands of instances: a memory that grows within its
+    # reservation stays where it is (moving it would touch every page of it), and reserves only what is usual
     ("memory_may_move", 1),
-    ("memory_reservation", 0),
+    ("memory_reservation", 64 * 1024),
     ("memory_guard_size", 0),
-    ("memory_reservation_for_growth", 0),
+    ("memory_reservation_for_growth", 1024 * 1024),
     ("memory_init_cow", 0),
 )
 

@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from theater_bus.core.instrumentation import SILENT, Instrumentation
 from theater_bus.engine import ffi
-from theater_bus.engine.capacity import instance_cap
+from theater_bus.engine.capacity import map_budget, maps_of_instance
 from theater_bus.engine.configuration import FLAGS
 from theater_bus.engine.hostcall import Callbacks
 from theater_bus.engine.instance import HostFunction, HostImport, Instance
@@ -54,7 +54,7 @@ class Engine:
         self._linkers: dict[tuple[tuple[str, str], ...], int] = {}
         self._compiled: WeakSet[Compiled] = WeakSet()
         self._closed = False
-        self.max_instances = self.settings.max_instances or instance_cap()
+        self._map_budget = map_budget()
 
     # -- what there is -------------------------------------------------------------------------------------------
 
@@ -62,6 +62,12 @@ class Engine:
     def instances(self) -> int:
         """How many instances are alive."""
         return len(self._runtime.instances) if self._runtime is not None else 0
+
+    @property
+    def max_instances(self) -> int:
+        """How many instances of one memory each may be alive at once."""
+        by_maps = self._map_budget // maps_of_instance(1)
+        return by_maps if self.settings.max_instances is None else min(by_maps, self.settings.max_instances)
 
     @property
     def modules(self) -> int:
@@ -149,21 +155,30 @@ class Engine:
         """`instantiate` without an await, for replacing an instance: no guest code runs before its first call."""
         runtime = self._bind()
         calls = _resolve(module, imports)
-        if len(runtime.instances) >= self.max_instances:
-            raise Overloaded(
-                f"{len(runtime.instances)} instances are alive, as many as this process may hold. Fix: more hosts, or "
-                "raise vm.max_map_count (and max_instances)",
-                bound="max_instances",
-                limit=self.max_instances,
-            )
+        self._check_capacity(runtime, module)
         pre = module.compiled.instance_pre or self._prepare(module)
         place = self._place(runtime, module, pre, limits)
         instance = Instance(runtime, module, limits, calls, place)
         runtime.instances[place[1]] = instance
+        runtime.maps += maps_of_instance(module.memories)
         if calls:
             assert self._callbacks is not None
             instance.record = self._callbacks.record(place[1])
         return instance
+
+    def _check_capacity(self, runtime: Runtime, module: Module) -> None:
+        alive, most = len(runtime.instances), self.settings.max_instances
+        if most is not None and alive >= most:
+            raise Overloaded(
+                f"{alive} instances are alive, {most} are allowed (max_instances)", bound="max_instances", limit=most
+            )
+        if runtime.maps + maps_of_instance(module.memories) > self._map_budget:
+            raise Overloaded(
+                f"{alive} instances are alive, and the kernel's memory maps for another are not there "
+                "(vm.max_map_count). Fix: use more hosts, or raise that sysctl",
+                bound="vm.max_map_count",
+                limit=self._map_budget,
+            )
 
     def _place(self, runtime: Runtime, module: Module, pre: int, limits: Limits) -> tuple[int, int, bytes]:
         store = ffi.make_store(self._engine)

@@ -10,6 +10,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Final
 
 from theater_bus.engine import ffi
+from theater_bus.engine.capacity import maps_of_instance
 from theater_bus.engine.flight import Flight
 from theater_bus.engine.outcome import CallResult, GuestFailure
 from theater_bus.engine.settings import Budget
@@ -170,5 +171,7 @@ class Instance(Store):
 
     def delete(self) -> None:
         """Free the store; `call` is refused from now on."""
-        self._entries = {}
-        super().delete()
+        if self._store:
+            self._entries = {}
+            self.runtime.maps -= maps_of_instance(self.module.memories)
+            super().delete()

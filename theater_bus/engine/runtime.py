@@ -23,8 +23,9 @@ __all__ = ["Runtime"]
 class Runtime:
     """Loop, clock, queue, pool, and the frames that calls borrow.
 
-    `instances` finds the instance behind a store's context, for callbacks that C makes. `frames` are the free ones: a
-    call takes one and gives it back when its future is deleted, so that as many exist as calls were in flight at once.
+    `instances` finds the instance behind a store's context, for callbacks that C makes; `maps` counts their kernel
+    maps. `frames` are the free ones: a call takes one and gives it back when its future is deleted, so that as many
+    exist as calls were in flight at once. `flights` are the calls that did not end at once and are not over.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Runtime:
         "instances",
         "instrumentation",
         "loop",
+        "maps",
         "on_idle",
         "pool",
         "settings",
@@ -56,6 +58,7 @@ class Runtime:
         self.frames: list[Frame] = []
         self.instances: dict[int, Instance] = {}
         self.flights: set[Flight] = set()
+        self.maps = 0
         self.on_idle: asyncio.Future[None] | None = None
 
     def landed(self, flight: Flight) -> None:

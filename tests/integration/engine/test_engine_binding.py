@@ -97,10 +97,10 @@ def test_the_cache_key_depends_on_the_configuration(monkeypatch: pytest.MonkeyPa
     assert cache_key() != before
 
 
-def test_the_instance_cap_leaves_a_fifth_of_the_kernels_maps_free(tmp_path: Path) -> None:
+def test_the_maps_of_instances_leave_a_fifth_of_the_kernels_limit_free(tmp_path: Path) -> None:
     (tmp_path / "sys/vm").mkdir(parents=True)
     (tmp_path / "self").mkdir()
     (tmp_path / "sys/vm/max_map_count").write_text("65530\n")
     (tmp_path / "self/maps").write_text("map\n" * 424)
-    assert capacity.instance_cap(tmp_path) == 52_000 // capacity.MAPS_PER_INSTANCE
-    assert capacity.instance_cap(tmp_path / "elsewhere") == 10_000
+    assert capacity.map_budget(tmp_path) == 52_000
+    assert capacity.map_budget(tmp_path / "elsewhere") == 40_000

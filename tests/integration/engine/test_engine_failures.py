@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from theater_bus.engine import HostImport, Limits, wat2wasm
+from theater_bus.engine.capacity import maps_of_instance
 from theater_bus.errors import IllegalTransition, Overloaded, SpawnRefused
 
 TRAPS = [
@@ -171,10 +172,42 @@ async def test_one_instance_more_than_the_cap_is_overloaded_and_closing_one_make
     with pytest.raises(Overloaded) as caught:
         guest.make()
     assert caught.value.details["bound"] == "max_instances"
+    assert guest.engine.max_instances == 2
     first.close()
     assert (await guest.run(guest.make(), "echo", b"x")).output == b"x"
 
 
+async def test_instances_stop_before_the_kernels_memory_maps_run_out(make_engine: Any, guest_of: Any) -> None:
+    engine = make_engine()
+    guest = await guest_of(engine)
+    engine._map_budget = 10
+    made = [guest.make() for _ in range(engine.max_instances)]
+    assert len(made) == 2
+    with pytest.raises(Overloaded, match=r"vm\.max_map_count"):
+        guest.make()
+    await guest.run(made[0], "unreachable")
+    guest.make()
+
+
+def kernel_maps() -> int:
+    with open("/proc/self/maps", "rb") as maps:
+        return sum(1 for _ in maps)
+
+
+async def test_an_instance_takes_no_more_kernel_maps_than_are_counted_for_it(engine: Any, guest: Any) -> None:
+    wide = await engine.load(wat2wasm(ODD_ALLOCATOR.replace('(memory (export "memory") 1)', SEVENTEEN) % "unreachable"))
+    for module in (guest.module, wide):
+        before, instances = kernel_maps(), []
+        for _ in range(200):
+            instance = engine.instantiate_now(module, [HostImport("test:host/api", "ask", bytes)], Limits())
+            await guest.run(instance, "echo", b"x")
+            instances.append(instance)
+        assert kernel_maps() - before <= 200 * maps_of_instance(module.memories) + 20
+        for instance in instances:
+            instance.close()
+
+
+SEVENTEEN = '(memory (export "memory") 17)'
 ODD_ALLOCATOR = """(module
   (import "test:host/api" "ask" (func $ask (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1)
