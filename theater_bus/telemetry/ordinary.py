@@ -34,7 +34,7 @@ from theater_bus.telemetry.attributes import (
     status,
 )
 from theater_bus.telemetry.function import ActorAttributes, FunctionSpec
-from theater_bus.telemetry.propagation import PassedOn, extract, inject, with_span
+from theater_bus.telemetry.propagation import PassedOn, activate_span, extract, inject, with_span
 from theater_bus.telemetry.spans import AppendTrace, CallTrace, Headers, HostCallOutcome, OperationTrace
 
 __all__ = ["OrdinaryCall", "OrdinaryHostCall", "OrdinaryOperation", "OrdinaryTracing"]
