@@ -109,8 +109,10 @@ class _Payload:
         kind = Kind(number)
         if kind is Kind.RECORD or kind is Kind.VARIANT:
             return Tag(kind, name=self.text())
-        args = self.count(1) if kind is Kind.TUPLE else _TAG_ARGUMENTS.get(kind, 0)
-        return Tag(kind, tuple([self.tag(depth + 1) for _ in range(args)]))
+        args: list[Tag] = []
+        for _ in range(self.count(1) if kind is Kind.TUPLE else _TAG_ARGUMENTS.get(kind, 0)):
+            args.append(self.tag(depth + 1))
+        return Tag(kind, tuple(args))
 
     def fault(self, problem: str) -> SerializationError:
         """The error for this node."""
@@ -120,22 +122,40 @@ class _Payload:
 _TAG_ARGUMENTS = {Kind.LIST: 1, Kind.OPTION: 1, Kind.RESULT: 2}
 
 
+_Make = Callable[[list[Value]], Value]
+_Opened = tuple[tuple[int, ...], _Make]
+"""The children that a node refers to, and how its value is made of theirs."""
+
+
 class _Decoder:
     """One buffer: its node table, checked eagerly as guests do, and the nodes built so far."""
 
     def __init__(self, data: bytes, limits: Limits) -> None:
         self.data, self.limits = data, limits
         self.nodes: list[tuple[int, int, int]] = []
-        self.built: dict[int, _Built | None] = {}
+        self.built: dict[int, _Built] = {}
         self.root_index = self._frame()
         for index, (kind, start, end) in enumerate(self.nodes):
             check = _EAGER.get(kind)
             if check is not None:
-                check(self, _Payload(data, index, start, end), kind)
+                check(_Payload(data, index, start, end), kind, len(self.nodes))
 
     def root(self) -> Value:
-        """The value of the root node."""
-        return self._build(self.root_index, 1).value
+        """The value of the root node. Not recursive; nodes that are opened but not built are those on the way down."""
+        built, opened, pending = self.built, dict[int, _Opened](), [self.root_index]
+        while pending:
+            index = pending[-1]
+            if index in built:
+                pending.pop()
+            elif index in opened:
+                built[index] = self._measure(index, *opened[index])
+            else:
+                opened[index] = self._open(index)
+                waiting = [child for child in reversed(opened[index][0]) if child not in built]
+                if not opened.keys().isdisjoint(waiting):
+                    raise SerializationError(f"CGRF node {index} is its own ancestor")
+                pending.extend(waiting)
+        return built[self.root_index].value
 
     def _frame(self) -> int:
         data, size = self.data, len(self.data)
@@ -170,48 +190,36 @@ class _Decoder:
         self.nodes.append((kind, start, start + length))
         return int(start + length)
 
-    def _build(self, index: int, depth: int) -> _Built:
-        """Build node `index` found at nesting level `depth`; `built` holds None while a node is being built."""
-        if index in self.built:
-            done = self.built[index]
-            if done is None:
-                raise SerializationError(f"CGRF node {index} is its own ancestor")
-        else:
-            done = None
-        if depth + (done.height if done else 1) - 1 > self.limits.max_depth:
-            raise SerializationError(f"CGRF value is nested more than {self.limits.max_depth} levels deep")
-        if done is not None:
-            return done
-        self.built[index] = None
+    def _open(self, index: int) -> _Opened:
         kind, start, end = self.nodes[index]
-        value, children = _BUILDERS[kind](self, _Payload(self.data, index, start, end), kind, depth)
-        built = self._measure(value, children, end - start)
-        self.built[index] = built
-        return built
+        payload = _Payload(self.data, index, start, end)
+        children, make = _OPENERS[kind](payload, kind)
+        _check_children(payload, children, len(self.nodes))
+        return children, make
 
-    def _measure(self, value: Value, children: list[_Built], payload_bytes: int) -> _Built:
-        height = 1 + max([child.height for child in children], default=0)
-        values = 1 + sum([child.values for child in children])
-        size = NODE.size + payload_bytes + sum([child.size_bytes for child in children])
-        if values > self.limits.max_values or size > self.limits.max_bytes:
+    def _measure(self, index: int, children: tuple[int, ...], make: _Make) -> _Built:
+        below = [self.built[child] for child in children]
+        _, start, end = self.nodes[index]
+        height = 1 + max([child.height for child in below], default=0)
+        values = 1 + sum([child.values for child in below])
+        size = NODE.size + end - start + sum([child.size_bytes for child in below])
+        limits = self.limits
+        if height > limits.max_depth:
+            raise SerializationError(f"CGRF value is nested more than {limits.max_depth} levels deep")
+        if values > limits.max_values or size > limits.max_bytes - HEADER.size:
             raise SerializationError(
                 f"CGRF value expands to {values} values in {size} bytes, over the limits of"
-                f" {self.limits.max_values} and {self.limits.max_bytes}"
+                f" {limits.max_values} and {limits.max_bytes}"
             )
-        return _Built(value, height, values, size)
-
-    def below(self, payload: _Payload, count: int, depth: int) -> list[_Built]:
-        """Build the `count` children whose indices end the payload."""
-        roots = payload.children(count)
-        if roots and max(roots) >= len(self.nodes):
-            raise payload.fault(f"child index {max(roots)} is outside the {len(self.nodes)} nodes")
-        return [self._build(root, depth + 1) for root in roots]
+        return _Built(make([child.value for child in below]), height, values, size)
 
 
-_Result = tuple[Value, list[_Built]]
+def _check_children(payload: _Payload, children: tuple[int, ...], count: int) -> None:
+    if children and max(children) >= count:
+        raise payload.fault(f"child index {max(children)} is outside the {count} nodes")
 
 
-def _check_fixed(_: _Decoder, payload: _Payload, kind: int) -> None:
+def _check_fixed(payload: _Payload, kind: int, count: int) -> None:
     raw = payload.take(WIDTH_OF_KIND[kind])
     payload.finish()
     if kind == Kind.BOOL and raw[0] > 1:
@@ -227,29 +235,26 @@ def _check_chars(payload: _Payload, raw: bytes) -> None:
         raise payload.fault("a char is no Unicode scalar value") from None
 
 
-def _check_string(_: _Decoder, payload: _Payload, kind: int) -> None:
+def _check_string(payload: _Payload, kind: int, count: int) -> None:
     payload.text()
     payload.finish()
 
 
-def _check_tuple(decoder: _Decoder, payload: _Payload, kind: int) -> None:
-    roots = payload.children(payload.count(4))
-    if roots and max(roots) >= len(decoder.nodes):
-        raise payload.fault(f"child index {max(roots)} is outside the {len(decoder.nodes)} nodes")
+def _check_tuple(payload: _Payload, kind: int, count: int) -> None:
+    _check_children(payload, payload.children(payload.count(4)), count)
 
 
-def _check_array(_: _Decoder, payload: _Payload, kind: int) -> None:
+def _check_array(payload: _Payload, kind: int, count: int) -> None:
     elem = payload.byte()
     if elem not in WIDTHS:
         raise payload.fault(f"array of type tag {elem}, which is not fixed-width")
-    count = payload.count(WIDTH_OF_KIND[elem])
-    raw = payload.take(count * WIDTH_OF_KIND[elem])
+    raw = payload.take(payload.count(WIDTH_OF_KIND[elem]) * WIDTH_OF_KIND[elem])
     payload.finish()
     if elem == Kind.CHAR:
         _check_chars(payload, raw)
 
 
-_EAGER: dict[int, Callable[[_Decoder, _Payload, int], None]] = {
+_EAGER: dict[int, Callable[[_Payload, int, int], None]] = {
     **dict.fromkeys(WIDTHS, _check_fixed),
     Kind.STRING: _check_string,
     Kind.TUPLE: _check_tuple,
@@ -257,75 +262,73 @@ _EAGER: dict[int, Callable[[_Decoder, _Payload, int], None]] = {
 }
 
 
-def _build_fixed(_: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
+def _leaf(value: Value) -> _Opened:
+    return (), lambda _: value
+
+
+def _open_fixed(payload: _Payload, kind: int) -> _Opened:
     raw, which = payload.take(WIDTH_OF_KIND[kind]), Kind(kind)
     if which is Kind.F32 or which is Kind.F64:
-        return FloatValue(which, int.from_bytes(raw, "little")), []
-    return ArrayValue(which, raw).items()[0], []
+        return _leaf(FloatValue(which, int.from_bytes(raw, "little")))
+    return _leaf(ArrayValue(which, raw).items()[0])
 
 
-def _build_string(_: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
-    return ScalarValue(Kind.STRING, payload.text()), []
+def _open_string(payload: _Payload, kind: int) -> _Opened:
+    return _leaf(ScalarValue(Kind.STRING, payload.text()))
 
 
-def _build_array(_: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
+def _open_array(payload: _Payload, kind: int) -> _Opened:
     elem = Kind(payload.byte())
     raw = payload.take(payload.u32() * WIDTHS[elem])
-    if elem is Kind.BOOL:
-        raw = bytes([byte != 0 for byte in raw]) if raw.strip(b"\0\1") else raw
-    return ArrayValue(elem, raw), []
+    if elem is Kind.BOOL and raw.strip(b"\0\1"):
+        raw = bytes([byte != 0 for byte in raw])
+    return _leaf(ArrayValue(elem, raw))
 
 
-def _build_list(decoder: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
+def _open_list(payload: _Payload, kind: int) -> _Opened:
     elem = payload.tag()
     if elem.kind in WIDTHS:
         raise payload.fault(f"list of fixed-width {elem.kind.name.lower()} must be an array")
-    children = decoder.below(payload, payload.count(4), depth)
-    return ListValue(elem, tuple([child.value for child in children])), children
+    return payload.children(payload.count(4)), lambda values: ListValue(elem, tuple(values))
 
 
-def _build_option(decoder: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
+def _open_option(payload: _Payload, kind: int) -> _Opened:
     inner = payload.tag()
-    children = decoder.below(payload, int(payload.byte() == 1), depth)
-    return OptionValue(inner, children[0].value if children else None), children
+    children = payload.children(int(payload.byte() == 1))
+    return children, lambda values: OptionValue(inner, values[0] if values else None)
 
 
-def _build_result(decoder: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
+def _open_result(payload: _Payload, kind: int) -> _Opened:
     ok, err = payload.tag(), payload.tag()
-    tag, has_payload = payload.u32(), payload.byte()
-    if has_payload != 1:
+    is_ok = payload.u32() == 0
+    if payload.byte() != 1:
         raise payload.fault("result without payload")
-    children = decoder.below(payload, 1, depth)
-    return ResultValue(ok, err, tag == 0, children[0].value), children
+    return payload.children(1), lambda values: ResultValue(ok, err, is_ok, values[0])
 
 
-def _build_record(decoder: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
+def _open_record(payload: _Payload, kind: int) -> _Opened:
     name = payload.text()
-    count = payload.count(8)
-    names = [payload.text() for _ in range(count)]
-    children = decoder.below(payload, count, depth)
-    return RecordValue(name, tuple(zip(names, [child.value for child in children], strict=True))), children
+    names = [payload.text() for _ in range(payload.count(8))]
+    return payload.children(len(names)), lambda values: RecordValue(name, tuple(zip(names, values, strict=True)))
 
 
-def _build_variant(decoder: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
+def _open_variant(payload: _Payload, kind: int) -> _Opened:
     name, case, tag = payload.text(), payload.text(), payload.u32()
-    children = decoder.below(payload, payload.count(4), depth)
-    return VariantValue(name, case, tag, tuple([child.value for child in children])), children
+    return payload.children(payload.count(4)), lambda values: VariantValue(name, case, tag, tuple(values))
 
 
-def _build_tuple(decoder: _Decoder, payload: _Payload, kind: int, depth: int) -> _Result:
-    children = decoder.below(payload, payload.count(4), depth)
-    return TupleValue(tuple([child.value for child in children])), children
+def _open_tuple(payload: _Payload, kind: int) -> _Opened:
+    return payload.children(payload.count(4)), lambda values: TupleValue(tuple(values))
 
 
-_BUILDERS: dict[int, Callable[[_Decoder, _Payload, int, int], _Result]] = {
-    **dict.fromkeys(WIDTHS, _build_fixed),
-    Kind.STRING: _build_string,
-    Kind.ARRAY: _build_array,
-    Kind.LIST: _build_list,
-    Kind.OPTION: _build_option,
-    Kind.RESULT: _build_result,
-    Kind.RECORD: _build_record,
-    Kind.VARIANT: _build_variant,
-    Kind.TUPLE: _build_tuple,
+_OPENERS: dict[int, Callable[[_Payload, int], _Opened]] = {
+    **dict.fromkeys(WIDTHS, _open_fixed),
+    Kind.STRING: _open_string,
+    Kind.ARRAY: _open_array,
+    Kind.LIST: _open_list,
+    Kind.OPTION: _open_option,
+    Kind.RESULT: _open_result,
+    Kind.RECORD: _open_record,
+    Kind.VARIANT: _open_variant,
+    Kind.TUPLE: _open_tuple,
 }

@@ -116,7 +116,14 @@ class _Compiler:
             at = offsets[node]
             if arrays and buffer[at] == _ARRAY:
                 return arrays[buffer[at + 8]](buffer, offsets, node)
-            return _each(list_children(buffer, at, "list"), read_item, buffer, offsets)
+            children = list_children(buffer, at, "list")
+            items: list[object] = []
+            try:
+                for child in children:
+                    items.append(read_item(buffer, offsets, child))
+            except Fault as fault:
+                raise fault.under(f"[{len(items)}]") from None
+            return items
 
         return decode_list
 
@@ -193,19 +200,16 @@ def _tuple(decoders: list[Decoder]) -> Decoder:
     children_at = tuple_reader(len(decoders))
 
     def decode_tuple(buffer: bytes, offsets: list[int], node: int) -> object:
-        return _zipped(decoders, children_at(buffer, offsets[node]), buffer, offsets)
+        children = children_at(buffer, offsets[node])
+        items: list[object] = []
+        try:
+            for decode, child in zip(decoders, children, strict=True):
+                items.append(decode(buffer, offsets, child))
+        except Fault as fault:
+            raise fault.under(f"[{len(items)}]") from None
+        return items
 
     return decode_tuple
-
-
-def _zipped(decoders: list[Decoder], children: tuple[int, ...], buffer: bytes, offsets: list[int]) -> list[object]:
-    items: list[object] = []
-    try:
-        for decode, child in zip(decoders, children, strict=True):
-            items.append(decode(buffer, offsets, child))
-    except Fault as fault:
-        raise fault.under(f"[{len(items)}]") from None
-    return items
 
 
 _no_children = tuple_reader(0)
@@ -243,12 +247,15 @@ def _variant(type_: Variant, payloads: list[list[Decoder]]) -> Decoder:
         name, decoders = cases[tag]
         if not decoders:
             return name
+        items: list[object] = []
         try:
-            if len(decoders) == 1:
-                return {name: decoders[0](buffer, offsets, children[0])}
-            return {name: _zipped(decoders, children, buffer, offsets)}
+            for decode, child in zip(decoders, children, strict=True):
+                items.append(decode(buffer, offsets, child))
         except Fault as fault:
+            if len(decoders) > 1:
+                fault.under(f"[{len(items)}]")
             raise fault.under(f".{name}") from None
+        return {name: items if len(items) > 1 else items[0]}
 
     return decode_variant
 

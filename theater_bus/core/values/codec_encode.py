@@ -18,6 +18,7 @@ from theater_bus.core.values.model import Kind, Tag, fold_name
 from theater_bus.core.values.nodes import MAX_DEPTH, NODE, U32, Fixes, Out, indices, tuple_node
 from theater_bus.core.values.plain import Err, Ok, dynamic_encoder
 from theater_bus.core.values.types import (
+    Case,
     Dynamic,
     Flags,
     ListOf,
@@ -223,80 +224,80 @@ class _Compiler:
         return encode_record
 
     def _variant(self, type_: Variant) -> Encoder:
-        cases = {
-            case.name: _case_encoder(type_.name, case.name, tag, *self._payload(case.payload))
-            for tag, case in enumerate(type_.cases)
-        }
+        cases = {case.name: self._case(type_.name, case, tag) for tag, case in enumerate(type_.cases)}
         folded = unambiguous_names([case.name for case in type_.cases])
         expected = f"variant {type_.name} ({' | '.join(cases)})"
 
         def encode_variant(value: object, out: Out, fix: Fixes, depth: int) -> None:
-            name, payload = value, None
+            name, payload = value, _NO_PAYLOAD
             if type(value) is dict and len(value) == 1:
                 ((name, payload),) = value.items()
             if type(name) is not str:
                 raise Fault(expected, shown(value))
-            encode_case = cases.get(name) or cases.get(folded.get(fold_name(name), ""))
-            if encode_case is None:
+            case = cases.get(name) or cases.get(folded.get(fold_name(name), ""))
+            if case is None:
                 raise Fault(expected, shown(name))
+            encoders, head = case
+            values = _payload_values(payload, len(encoders), name)
+            if encoders and depth >= MAX_DEPTH:
+                raise too_deep()
+            roots: list[int] = []
             try:
-                encode_case(payload, type(value) is dict, out, fix, depth)
+                for encode, item in zip(encoders, values, strict=True):
+                    encode(item, out, fix, depth + 1)
+                    roots.append(len(out) - 1)
             except Fault as fault:
+                if len(encoders) > 1:
+                    fault.under(f"[{len(roots)}]")
                 raise fault.under(f".{name}") from None
+            if roots:
+                fix.append((len(out), len(head), len(roots)))
+                out.append(head + indices(len(roots)).pack(*roots))
+            else:
+                out.append(head)
 
         return encode_variant
 
-    def _payload(self, payload: Type | None) -> tuple[bool, list[Encoder]]:
-        """Whether the payload is spread over several values, as guests do with tuple payloads, and the encoders."""
-        types = payload_types(payload)
-        return len(types) > 1, [self.compile(item) for item in types]
+    def _case(self, variant: str, case: Case, tag: int) -> tuple[list[Encoder], bytes]:
+        encoders = [self.compile(item) for item in payload_types(case.payload)]
+        count = len(encoders)
+        prefix = text_bytes(variant) + text_bytes(case.name) + U32.pack(tag) + U32.pack(count)
+        return encoders, NODE.pack(Kind.VARIANT, len(prefix) + 4 * count) + prefix
 
 
-CaseEncoder = Callable[[object, bool, Out, Fixes, int], None]
+_NO_PAYLOAD = object()
 
 
-def _case_encoder(variant: str, case: str, tag: int, spread: bool, encoders: list[Encoder]) -> CaseEncoder:
-    count = len(encoders)
-    prefix = text_bytes(variant) + text_bytes(case) + U32.pack(tag) + U32.pack(count)
-    head, at = NODE.pack(Kind.VARIANT, len(prefix) + 4 * count) + prefix, 8 + len(prefix)
-
-    def encode_bare(payload: object, given: bool, out: Out, fix: Fixes, depth: int) -> None:
-        if given and payload is not None:
-            raise Fault("no payload", shown(payload))
-        out.append(head)
-
-    def encode_case(payload: object, given: bool, out: Out, fix: Fixes, depth: int) -> None:
-        if not given:
-            raise Fault("a payload", "only the case name")
-        if depth >= MAX_DEPTH:
-            raise too_deep()
-        roots = _encode_each(encoders, payload if spread else (payload,), spread, out, fix, depth)
-        fix.append((len(out), at, count))
-        out.append(head + indices(count).pack(*roots))
-
-    return encode_case if encoders else encode_bare
-
-
-def _encode_each(encoders: list[Encoder], values: object, named: bool, out: Out, fix: Fixes, depth: int) -> list[int]:
-    if not isinstance(values, list | tuple) or len(values) != len(encoders):
-        raise Fault(f"tuple of {len(encoders)}", shown(values))
-    roots: list[int] = []
-    try:
-        for encode, value in zip(encoders, values, strict=True):
-            encode(value, out, fix, depth + 1)
-            roots.append(len(out) - 1)
-    except Fault as fault:
-        raise (fault.under(f"[{len(roots)}]") if named else fault) from None
-    return roots
+def _payload_values(payload: object, count: int, case: str) -> tuple[object, ...] | list[object]:
+    """The payload values to write: a tuple payload is spread, as guests do."""
+    if payload is _NO_PAYLOAD:
+        if count:
+            raise Fault("a payload", "only the case name").under(f".{case}")
+        return ()
+    if count == 1:
+        return (payload,)
+    if not count and payload is not None:
+        raise Fault("no payload", shown(payload)).under(f".{case}")
+    if count and (not isinstance(payload, list | tuple) or len(payload) != count):
+        raise Fault(f"tuple of {count}", shown(payload)).under(f".{case}")
+    return payload if isinstance(payload, list | tuple) else ()
 
 
 def _tuple_encoder(encoders: list[Encoder]) -> Encoder:
     count = len(encoders)
 
     def encode_tuple(value: object, out: Out, fix: Fixes, depth: int) -> None:
+        if not isinstance(value, list | tuple) or len(value) != count:
+            raise Fault(f"tuple of {count}", shown(value))
         if count and depth >= MAX_DEPTH:
             raise too_deep()
-        roots = _encode_each(encoders, value, True, out, fix, depth)
+        roots: list[int] = []
+        try:
+            for encode, item in zip(encoders, value, strict=True):
+                encode(item, out, fix, depth + 1)
+                roots.append(len(out) - 1)
+        except Fault as fault:
+            raise fault.under(f"[{len(roots)}]") from None
         fix.append((len(out), 12, count))
         out.append(tuple_node(tuple(roots)))
 

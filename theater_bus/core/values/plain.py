@@ -9,7 +9,7 @@ Inference, where nothing is declared (`infer`):
     string              string
     bytes               list<u8> (in JSON {"$bytes": base64})
     array of integers   list<s64>, or list<u64> when one needs it and none is negative
-    array of one type   list of that type
+    array of one type   list of that type, if it nests at most four levels
     any other array     list of `value` (tagged `string`, as current guests do), each item by this table
     map                 record without a name, fields in order; keys must be strings
     {"$cgrf": base64}   exactly the value in these bytes (plain bytes are accepted too)
@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
@@ -56,7 +57,7 @@ from theater_bus.core.values.model import (
     tag_of,
 )
 from theater_bus.core.values.nodes import MAX_DEPTH, Fixes, Out
-from theater_bus.core.values.scan import children_of, extract, field_names, offsets_of, result_side
+from theater_bus.core.values.scan import children_of, extract, field_names, first_node, offsets_of, result_side
 from theater_bus.errors import SerializationError
 
 __all__ = ["Err", "Ok", "dynamic_decoder", "dynamic_encoder", "infer", "plain_of"]
@@ -79,6 +80,7 @@ class Err:
 _S64 = range(-(2**63), 2**63)
 _U64 = range(2**64)
 _MIXED = Tag(Kind.STRING)
+_TAG_LEVELS = 4
 _INTEGERS = {Tag(Kind.S64), Tag(Kind.U64)}
 
 
@@ -146,12 +148,22 @@ def _list(plain: list[object] | tuple[object, ...], json: bool, depth: int) -> V
             items.append(_infer(item, json, depth + 1))
     except Fault as fault:
         raise fault.under(f"[{len(items)}]") from None
-    tags = {tag_of(item) for item in items}
+    tags = {_item_tag(item) for item in items}
     if len(tags) == 1:
         return list_of(tags.pop(), items)
     if tags == _INTEGERS and all(item in _U64 for item in plain):
         return ArrayValue(Kind.U64, struct.pack(f"<{len(plain)}Q", *plain))
     return ListValue(_MIXED, tuple(items))
+
+
+def _item_tag(item: Value) -> Tag:
+    """The tag of a list's item. A deep one is not worth its bytes, which every list around it would repeat."""
+    tag = tag_of(item)
+    return tag if _is_shallow(tag, _TAG_LEVELS) else _MIXED
+
+
+def _is_shallow(tag: Tag, levels: int) -> bool:
+    return levels > 0 and all(_is_shallow(arg, levels - 1) for arg in tag.args)
 
 
 def _map(plain: dict[object, object], json: bool, depth: int) -> Value:
@@ -211,47 +223,77 @@ _LEAVES: dict[type, Encoder] = {str: encode_string, bool: encode_bool}
 
 @cache
 def dynamic_decoder(form: Form) -> Decoder:
-    """The decoder of the type `value`: it believes nodes, never tags."""
-    arrays = {int(kind): array_reader(kind, form) for kind in FORMATS}
+    """The decoder of the type `value`: it believes nodes, never tags.
+
+    Children lie before their parents, so that one pass over the nodes makes every value of its children's values.
+    """
+    leaves: dict[int, Decoder] = {int(kind): scalar_reader(kind, form) for kind in (*FORMATS, Kind.STRING)}
+    leaves[Kind.ARRAY] = _any_array_reader(form)
     special = {"$cgrf"} if form is Form.PLAIN else {"$cgrf", "$bytes", "$float"}
 
     def read(buffer: bytes, offsets: list[int], node: int) -> object:
-        return readers[buffer[offsets[node]]](buffer, offsets, node)
+        leaf = leaves.get(buffer[offsets[node]])
+        if leaf is not None:
+            return leaf(buffer, offsets, node)
+        first = first_node(buffer, offsets, node)
+        found: list[object] = []
+        for place in range(first, node + 1):
+            at = offsets[place]
+            leaf = leaves.get(buffer[at])
+            if leaf is not None:
+                found.append(leaf(buffer, offsets, place))
+                continue
+            children = children_of(buffer, at)
+            below = [found[child - first] for child in children]
+            if buffer[at] == Kind.RECORD:
+                found.append(read_record(buffer, offsets, place, below))
+            elif buffer[at] == Kind.OPTION:
+                found.append(_read_option(below, bool(children) and buffer[offsets[children[0]]] == Kind.OPTION))
+            else:
+                found.append(_MAKERS[buffer[at]](buffer, at, below))
+        return found[-1]
 
-    def read_each(buffer: bytes, offsets: list[int], node: int) -> list[object]:
-        return [read(buffer, offsets, child) for child in children_of(buffer, offsets[node])]
-
-    def read_array(buffer: bytes, offsets: list[int], node: int) -> object:
-        return arrays[buffer[offsets[node] + 8]](buffer, offsets, node)
-
-    def read_tuple(buffer: bytes, offsets: list[int], node: int) -> object:
-        return read_each(buffer, offsets, node) or None
-
-    def read_option(buffer: bytes, offsets: list[int], node: int) -> object:
-        children = children_of(buffer, offsets[node])
-        if not children:
-            return None
-        value = read(buffer, offsets, children[0])
-        return {"some": value} if value is None or buffer[offsets[children[0]]] == Kind.OPTION else value
-
-    def read_result(buffer: bytes, offsets: list[int], node: int) -> object:
-        is_ok, child = result_side(buffer, offsets[node])
-        return {"ok" if is_ok else "err": read(buffer, offsets, child)}
-
-    def read_record(buffer: bytes, offsets: list[int], node: int) -> object:
-        names, values = field_names(buffer, offsets[node]), read_each(buffer, offsets, node)
-        found = dict(zip(names, values, strict=True))
-        if len(found) < len(names) or (len(found) == 1 and not special.isdisjoint(found)):
+    def read_record(buffer: bytes, offsets: list[int], node: int, below: list[object]) -> object:
+        found = dict(zip(field_names(buffer, offsets[node]), below, strict=True))
+        if len(found) < len(below) or (len(found) == 1 and not special.isdisjoint(found)):
             return {"$cgrf": b64encode(extract(buffer, offsets, node).standalone()).decode()}
         return found
 
-    def read_variant(buffer: bytes, offsets: list[int], node: int) -> object:
-        _, at = text_at(buffer, offsets[node] + 8)
-        case, _ = text_at(buffer, at)
-        payload = read_each(buffer, offsets, node)
-        return {case: payload[0] if len(payload) == 1 else payload} if payload else case
-
-    readers: dict[int, Decoder] = {int(kind): scalar_reader(kind, form) for kind in (*FORMATS, Kind.STRING)}
-    readers |= {Kind.LIST: read_each, Kind.ARRAY: read_array, Kind.TUPLE: read_tuple, Kind.OPTION: read_option}
-    readers |= {Kind.RESULT: read_result, Kind.RECORD: read_record, Kind.VARIANT: read_variant}
     return read
+
+
+def _any_array_reader(form: Form) -> Decoder:
+    arrays = {int(kind): array_reader(kind, form) for kind in FORMATS}
+    return lambda buffer, offsets, node: arrays[buffer[offsets[node] + 8]](buffer, offsets, node)
+
+
+def _read_option(below: list[object], nested: bool) -> object:
+    if not below:
+        return None
+    return {"some": below[0]} if nested or below[0] is None else below[0]
+
+
+def _read_list(buffer: bytes, at: int, below: list[object]) -> object:
+    return below
+
+
+def _read_tuple(buffer: bytes, at: int, below: list[object]) -> object:
+    return below or None
+
+
+def _read_result(buffer: bytes, at: int, below: list[object]) -> object:
+    return {"ok" if result_side(buffer, at)[0] else "err": below[0]}
+
+
+def _read_variant(buffer: bytes, at: int, below: list[object]) -> object:
+    _, at = text_at(buffer, at + 8)
+    case, _ = text_at(buffer, at)
+    return {case: below[0] if len(below) == 1 else below} if below else case
+
+
+_MAKERS: dict[int, Callable[[bytes, int, list[object]], object]] = {
+    Kind.LIST: _read_list,
+    Kind.TUPLE: _read_tuple,
+    Kind.RESULT: _read_result,
+    Kind.VARIANT: _read_variant,
+}

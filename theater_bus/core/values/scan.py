@@ -17,7 +17,6 @@ from theater_bus.core.values.cgrf_encode import encode
 from theater_bus.core.values.model import FORMATS, Kind
 from theater_bus.core.values.nodes import DEFAULT_LIMITS, INDICES, MAX_DEPTH, NODE, U32, WIDTH_OF_KIND, Limits, indices
 from theater_bus.core.values.subtree import HEADER, Subtree, relocate
-from theater_bus.errors import SerializationError
 
 __all__ = [
     "ITEM_CHECKS",
@@ -26,6 +25,7 @@ __all__ = [
     "children_of",
     "extract",
     "field_names",
+    "first_node",
     "offsets_of",
     "parse",
     "result_side",
@@ -82,10 +82,9 @@ def scan(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Layout:
     layout = _canonical(bytes(data), limits)
     if layout is not None:
         return layout
-    canonical = encode(decode(data, limits))
-    layout = _canonical(canonical, limits)
+    layout = _canonical(encode(decode(data, limits)), limits)
     if layout is None:
-        raise SerializationError(f"CGRF value takes {len(canonical)} bytes, over the limit of {limits.max_bytes}")
+        raise AssertionError("the encoder's output is not canonical")
     return layout
 
 
@@ -124,15 +123,19 @@ def field_names(data: bytes, at: int) -> list[str]:
     return names
 
 
-def extract(data: bytes, offsets: list[int], node: int) -> Subtree:
-    """The subtree of `node`, where only the offsets of the nodes are known."""
-    first = node
-    while True:
-        at = offsets[first]
-        children = children_of(data, at) if _is_branch(data, at) else ()
+def first_node(data: bytes, offsets: list[int], node: int) -> int:
+    """Where the subtree of `node` begins."""
+    while _is_branch(data, offsets[node]):
+        children = children_of(data, offsets[node])
         if not children:
             break
-        first = children[0]
+        node = children[0]
+    return node
+
+
+def extract(data: bytes, offsets: list[int], node: int) -> Subtree:
+    """The subtree of `node`, where only the offsets of the nodes are known."""
+    first = first_node(data, offsets, node)
     begin = offsets[first]
     end = offsets[node] + 8 + U32.unpack_from(data, offsets[node] + 4)[0]
     inner: list[int] = []

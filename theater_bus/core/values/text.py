@@ -51,28 +51,50 @@ _SPECIAL = re.compile(r"-?inff(32|64)|NaNf(32|64)", re.ASCII)
 
 def format_value(value: Value) -> str:
     """The literal text of `value`."""
+    parts: list[str] = []
+    _write(value, parts)
+    return "".join(parts)
+
+
+def _write(value: Value, parts: list[str]) -> None:
     match value:
         case ScalarValue(kind, plain):
-            return _format_scalar(kind, plain)
+            parts.append(_format_scalar(kind, plain))
         case FloatValue(kind):
-            return _format_float(value) + kind.name.lower()
-        case ArrayValue(elem):
-            return _format_list(Tag(elem), value.items())
-        case ListValue(elem, items):
-            return _format_list(elem, items)
+            parts.append(_format_float(value) + kind.name.lower())
+        case ArrayValue() | ListValue():
+            items = value.items() if isinstance(value, ArrayValue) else value.items
+            _write_items("[", items, "]", parts)
+            if not items:
+                parts.append(f"<{format_tag(tag_of(value).args[0])}>")
         case TupleValue(items):
-            return f"({_joined(items)})"
-        case OptionValue(inner, some):
-            tag = format_tag(inner)
-            return f"none<{tag}>" if some is None else f"some<{tag}>({format_value(some)})"
-        case ResultValue(ok, err, is_ok, payload):
-            tags = f"<{format_tag(ok)}, {format_tag(err)}>"
-            return f"{'ok' if is_ok else 'err'}{tags}({format_value(payload)})"
+            _write_items("(", items, ")", parts)
+        case OptionValue(inner, None):
+            parts.append(f"none<{format_tag(inner)}>")
+        case OptionValue(inner, some) if some is not None:
+            _write_items(f"some<{format_tag(inner)}>(", (some,), ")", parts)
+        case ResultValue(ok, err, is_ok, payload_value):
+            tags = f"<{format_tag(ok)}, {format_tag(err)}>("
+            _write_items(("ok" if is_ok else "err") + tags, (payload_value,), ")", parts)
         case RecordValue(name, fields):
-            inner_text = ", ".join([f"{_name(field)}: {format_value(item)}" for field, item in fields])
-            return f"{_name(name) if name else ''}{{{inner_text}}}"
-    head = f"{_name(value.name) if value.name else ''}::{_name(value.case)}"
-    return f"{head}({_joined(value.payload)})" if value.payload else head
+            parts.append((_name(name) if name else "") + "{")
+            for place, (field, item) in enumerate(fields):
+                parts.append(f"{', ' if place else ''}{_name(field)}: ")
+                _write(item, parts)
+            parts.append("}")
+        case VariantValue(name, case, _, items):
+            parts.append(f"{_name(name) if name else ''}::{_name(case)}")
+            if items:
+                _write_items("(", items, ")", parts)
+
+
+def _write_items(opening: str, items: tuple[Value, ...], closing: str, parts: list[str]) -> None:
+    parts.append(opening)
+    for place, item in enumerate(items):
+        if place:
+            parts.append(", ")
+        _write(item, parts)
+    parts.append(closing)
 
 
 def format_tag(tag: Tag) -> str:
@@ -113,14 +135,6 @@ def _is_f32(text: str, value: FloatValue) -> bool:
         return FloatValue.of(Kind.F32, float(text)) == value
     except OverflowError:
         return False
-
-
-def _format_list(elem: Tag, items: tuple[Value, ...]) -> str:
-    return f"[{_joined(items)}]" if items else f"[]<{format_tag(elem)}>"
-
-
-def _joined(items: tuple[Value, ...]) -> str:
-    return ", ".join([format_value(item) for item in items])
 
 
 def _name(name: str) -> str:
@@ -195,14 +209,24 @@ class _Reader:
         if begin == "(":
             return TupleValue(self.items("(", ")", depth))
         if begin == "[":
-            return self.list(depth)
+            return self.list_of(self.items("[", "]", depth))
         if begin == "'":
             return self.char()
-        if begin == "{" or self.text.startswith("::", self.at):
-            return self.named("", depth)
-        if begin == '"':
-            return self.string_or_named(depth)
-        return self.number() or self.word(depth)
+        number = self.number()
+        if number is not None:
+            return number
+        name = "" if self.at_name_end() else self.quoted('"') if begin == '"' else self.word()
+        if not self.at_name_end():
+            return ScalarValue(Kind.STRING, name) if begin == '"' else self.keyword(name, depth)
+        if not self.take("::"):
+            return self.record(name, depth)
+        case = self.name()
+        payload = self.items("(", ")", depth) if self.text.startswith("(", self.at) else ()
+        return VariantValue(name, case, 0, payload)
+
+    def at_name_end(self) -> bool:
+        """Whether a record or variant goes on here, behind its type name."""
+        return self.text.startswith(("{", "::"), self.at)
 
     def items(self, opening: str, closing: str, depth: int) -> tuple[Value, ...]:
         """Values between brackets, separated by commas."""
@@ -214,9 +238,8 @@ class _Reader:
             items.append(self.value(depth + 1))
         return tuple(items)
 
-    def list(self, depth: int) -> Value:
-        """`[a, b]`, or `[]<T>`."""
-        items = self.items("[", "]", depth)
+    def list_of(self, items: tuple[Value, ...]) -> Value:
+        """The list of `items`; `<T>` follows where there are none."""
         if not items:
             return list_of(self.tags(1)[0], ())
         elem = tag_of(items[0])
@@ -230,13 +253,6 @@ class _Reader:
         if len(text) != 1:
             raise self.fault("one character in single quotes before this")
         return ScalarValue(Kind.CHAR, text)
-
-    def string_or_named(self, depth: int) -> Value:
-        """A string, or a quoted name of a record or variant."""
-        text = self.quoted('"')
-        if self.text.startswith(("{", "::"), self.at):
-            return self.named(text, depth)
-        return ScalarValue(Kind.STRING, text)
 
     def quoted(self, quote: str) -> str:
         """The content of quotes."""
@@ -272,7 +288,7 @@ class _Reader:
         """An integer or float with its suffix, if one is here."""
         special = self.match(_SPECIAL)
         if special:
-            if self.text.startswith(("{", "::"), self.at):
+            if self.at_name_end():
                 self.at -= len(special)
                 return None
             return FloatValue.of(Kind[special[-3:].upper()], float(special[:-3].lower()))
@@ -291,24 +307,28 @@ class _Reader:
             raise self.fault(f"a {kind.name.lower()} in range before this") from None
         return ScalarValue(kind, int(digits))
 
-    def word(self, depth: int) -> Value:
-        """Something that begins with a word: a keyword, a record or a variant."""
-        name = self.match(_IDENTIFIER)
-        if name is None:
+    def word(self) -> str:
+        """An identifier."""
+        word = self.match(_IDENTIFIER)
+        if word is None:
             raise self.fault("a value")
-        if self.text.startswith(("{", "::"), self.at):
-            return self.named(name, depth)
-        if name in ("true", "false"):
-            return ScalarValue(Kind.BOOL, name == "true")
-        if name == "flags":
+        return word
+
+    def keyword(self, word: str, depth: int) -> Value:
+        """What a keyword begins."""
+        if word in ("true", "false"):
+            return ScalarValue(Kind.BOOL, word == "true")
+        if word == "flags":
             return self.flags()
-        if name in ("some", "none"):
-            (inner,) = self.tags(1)
-            return OptionValue(inner, self.wrapped(depth) if name == "some" else None)
-        if name in ("ok", "err"):
-            ok, err = self.tags(2)
-            return ResultValue(ok, err, name == "ok", self.wrapped(depth))
-        raise self.fault("'{' or '::' after a name")
+        if word not in ("some", "none", "ok", "err"):
+            raise self.fault("'{' or '::' after a name")
+        tags = self.tags(1 if word in ("some", "none") else 2)
+        if word == "none":
+            return OptionValue(tags[0], None)
+        self.need("(")
+        value = self.value(depth + 1)
+        self.need(")")
+        return OptionValue(tags[0], value) if word == "some" else ResultValue(tags[0], tags[1], word == "ok", value)
 
     def flags(self) -> Value:
         """`flags(0xff)`, from the bracket on."""
@@ -320,19 +340,8 @@ class _Reader:
         self.need(")")
         return ScalarValue(Kind.FLAGS, int(digits, 16))
 
-    def wrapped(self, depth: int) -> Value:
-        """A value in brackets."""
-        self.need("(")
-        value = self.value(depth + 1)
-        self.need(")")
-        return value
-
-    def named(self, name: str, depth: int) -> Value:
-        """A record or variant, from behind its type name."""
-        if self.take("::"):
-            case = self.name()
-            payload = self.items("(", ")", depth) if self.text.startswith("(", self.at) else ()
-            return VariantValue(name, case, 0, payload)
+    def record(self, name: str, depth: int) -> Value:
+        """A record, from behind its type name."""
         self.need("{")
         fields: list[tuple[str, Value]] = []
         while not self.take("}"):
