@@ -7,23 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from time import monotonic
 
 from theater_bus.bus.connection import Connection
+from theater_bus.bus.deadline import TICKS_PER_S, TimerWheel
 from theater_bus.bus.failure import BusFailure, as_error
 from theater_bus.bus.message import Message, Outcome
 from theater_bus.bus.request import RequestToken
 from theater_bus.core.wire.deadline import attempt_ms
 from theater_bus.core.wire.request import encode_request
 from theater_bus.core.wire.subjects import Subjects
-from theater_bus.errors import (
-    ActorError,
-    ActorNotFound,
-    ChannelClosed,
-    ConnectionLost,
-    LocalError,
-)
+from theater_bus.errors import ActorError, ActorNotFound, ChannelClosed, ConnectionLost, LocalError
 
-__all__ = ["Exchange"]
+__all__ = ["Encode", "Exchange"]
 
 WHERE_S = 0.25
 MIN_ATTEMPT_S = 0.05
@@ -35,12 +31,15 @@ Encode = Callable[[int], bytes]
 class Exchange:
     """Asks actors over one connection, in one namespace."""
 
-    __slots__ = ("_connection", "_loop", "_subjects")
+    __slots__ = ("_attempts", "_connection", "_loop", "_stranded", "_subjects")
 
     def __init__(self, connection: Connection, subjects: Subjects) -> None:
         self._connection = connection
         self._subjects = subjects
         self._loop = asyncio.get_running_loop()
+        self._stranded: set[_Call] | None = set()
+        # A wheel, because a timer per request costs more than all else that is done for a request here.
+        self._attempts: TimerWheel[_Call] = TimerWheel(self._loop, _Call.again)
 
     async def request(
         self,
@@ -52,32 +51,35 @@ class Exchange:
         keyed: bool = False,
         headers: Mapping[str, str] | None = None,
         cancel: bool = False,
+        grace_s: float = 0.0,
     ) -> Message:
-        """Send a request and wait for its reply.
+        """Send a request and wait for its reply. HOT.
 
         With `keyed` it is sent again until `timeout_s` have passed, also over a reconnect; the receiver knows repeats
-        by their key. With `cancel`, giving up the wait cancels the operation at the actor. Raises the `ActorError`
-        that stands for no reply: `OperationTimeout`, `ActorNotFound`, `ChannelClosed`, `PermissionDenied`,
-        `OutcomeUnknown`.
+        by their key. With `cancel`, giving up the wait cancels the operation at the actor. `grace_s` is how much longer
+        than `timeout_s` to wait, for a receiver that answers at the deadline and knows what became of the request.
+
+        Raises the `ActorError` that stands for no reply: `OperationTimeout`, `ActorNotFound`, `ChannelClosed`,
+        `PermissionDenied`, `OutcomeUnknown`; and `TooLarge` or `Overloaded` for what cannot be sent.
         """
-        call = _Call(self._connection, self._loop, subject, encode, timeout_s, keyed, headers)
+        call = _Call(self, subject, encode, timeout_s, grace_s, headers)
         try:
-            outcome = await call.run()
+            call.send(self._attempts if keyed else None)
+            outcome = await call.future
         except asyncio.CancelledError:
             if cancel:
                 self._give_up(actor, call.reply_subjects)
             raise
         except ConnectionLost as error:
             raise ChannelClosed(f"not connected, so nothing was sent: {error}", actor=actor) from error
+        except ActorError as error:
+            error.actor = actor
+            raise
         finally:
             call.close()
         if not isinstance(outcome, BusFailure):
             return outcome
-        if outcome is BusFailure.NO_RESPONDERS:
-            raise await self.absence(actor)
-        failure = as_error(outcome, subject, timeout_s)
-        failure.actor = actor
-        raise failure
+        raise await self._failure(outcome, actor, call, timeout_s)
 
     async def absence(self, actor: str) -> ActorError:
         """Why nobody answers for `actor`: it does not exist, or its host does not listen just now."""
@@ -92,6 +94,24 @@ class Exchange:
             )
         return ChannelClosed("the actor exists, but nobody listens for it just now. Fix: try again", actor=actor)
 
+    def close(self) -> None:
+        """Send nothing again: what waits for a connection ends now, the rest with its connection or its deadline."""
+        stranded, self._stranded = self._stranded, None
+        self._attempts.close()
+        for call in stranded or ():
+            call.settle(BusFailure.DISCONNECTED)
+
+    async def _failure(self, outcome: BusFailure, actor: str, call: _Call, timeout_s: float) -> ActorError:
+        if outcome is BusFailure.NO_RESPONDERS:
+            failure = await self.absence(actor)
+        else:
+            failure = as_error(outcome, call.subject, timeout_s)
+            failure.actor = actor
+        if call.sent > 1:
+            # An earlier attempt may have been executed by a host that is gone now.
+            failure.ran = failure.details["ran"] = "unknown"
+        return failure
+
     def _give_up(self, actor: str, replies: list[str]) -> None:
         for reply in replies:
             try:
@@ -103,92 +123,119 @@ class Exchange:
 
 
 class _Call:
-    """One request and its repeats: several tokens, one outcome."""
+    """One request and its repeats: several tokens, one outcome. All tokens end at the same deadline."""
 
     __slots__ = (
-        "_connection",
+        "_bucket",
         "_deadline",
         "_encode",
-        "_future",
+        "_exchange",
+        "_grace_s",
         "_headers",
-        "_keyed",
-        "_loop",
-        "_subject",
-        "_timer",
         "_tokens",
+        "_wheel",
+        "future",
+        "sent",
+        "subject",
     )
 
     def __init__(
         self,
-        connection: Connection,
-        loop: asyncio.AbstractEventLoop,
+        exchange: Exchange,
         subject: str,
         encode: Encode,
         timeout_s: float,
-        keyed: bool,
+        grace_s: float,
         headers: Mapping[str, str] | None,
     ) -> None:
-        self._connection = connection
-        self._loop = loop
-        self._subject = subject
+        self._exchange = exchange
         self._encode = encode
-        self._deadline = loop.time() + timeout_s
-        self._keyed = keyed
+        # Not loop.time(): uvloop's clock stands still during a turn, and the wheels of deadlines count in this one.
+        self._deadline = monotonic() + timeout_s
+        self._grace_s = grace_s
         self._headers = headers
-        self._future: asyncio.Future[Outcome] = loop.create_future()
         self._tokens: list[RequestToken] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._wheel: TimerWheel[_Call] | None = None
+        self._bucket: set[_Call] | None = None
+        self.future: asyncio.Future[Outcome] = exchange._loop.create_future()
+        self.subject = subject
+        self.sent = 0
 
     @property
     def reply_subjects(self) -> list[str]:
         """Where replies to the attempts go."""
         return [token.reply_subject for token in self._tokens]
 
-    async def run(self) -> Outcome:
-        """Send, and send again, until there is an outcome."""
-        self._send()
-        return await self._future
+    def send(self, wheel: TimerWheel[_Call] | None) -> None:
+        """Send the first attempt; with a wheel, `again` follows until there is an outcome. Raises when it cannot."""
+        self._wheel = wheel
+        self._send(self._deadline - monotonic())
+
+    def again(self) -> None:
+        """Send the same request again: nothing was heard for a while, or the connection was lost."""
+        self._leave()
+        if self.future.done():
+            return
+        left_s = self._deadline - monotonic()
+        if left_s <= 0:
+            # Tokens that wait out their grace have the last word; without any, nothing can come any more.
+            if not any(token.open for token in self._tokens):
+                self.settle(BusFailure.TIMEOUT)
+            return
+        try:
+            self._send(left_s)
+        except ConnectionLost:
+            self._strand(left_s)
+        except (ActorError, LocalError) as error:
+            self.future.set_exception(error)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Take what became of an attempt; a lost connection is no outcome for a request that may be sent again."""
+        if self.future.done():
+            return
+        if outcome is BusFailure.DISCONNECTED and self._wheel is not None and self._exchange._stranded is not None:
+            left_s = self._deadline - monotonic()
+            if left_s > 0:
+                self._strand(left_s)
+                return
+        self.future.set_result(outcome)
 
     def close(self) -> None:
         """Let go of everything."""
         for token in self._tokens:
             token.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        if self._bucket is not None:
+            self._leave()
 
-    def _send(self) -> None:
-        left_s = max(0.0, self._deadline - self._loop.time())
-        left_ms = max(1, round(left_s * 1000))
-        token = self._connection.request(
-            self._subject, self._encode(left_ms), timeout_s=left_s, on_reply=self._settle, headers=self._headers
+    def _send(self, left_s: float) -> None:
+        left_ms = int(left_s * 1000) or 1
+        self._tokens.append(
+            self._exchange._connection.request(
+                self.subject,
+                self._encode(left_ms),
+                timeout_s=left_s + self._grace_s,
+                on_reply=self.settle,
+                headers=self._headers,
+            )
         )
-        self._tokens.append(token)
-        if self._keyed:
+        self.sent += 1
+        if self._wheel is not None:
             attempt_s = max(MIN_ATTEMPT_S, attempt_ms(left_ms) / 1000)
             if attempt_s < left_s:
-                self._timer = self._loop.call_later(attempt_s, self._again)
+                self._bucket = self._wheel.add(self, attempt_s)
 
-    def _again(self) -> None:
-        self._timer = None
-        if self._future.done():
-            return
-        if self._loop.time() >= self._deadline:
-            self._settle(BusFailure.TIMEOUT)
-            return
-        try:
-            self._send()
-        except ConnectionLost:
-            self._timer = self._loop.call_later(MIN_ATTEMPT_S, self._again)
-        except (ActorError, LocalError) as error:
-            self._future.set_exception(error)
+    def _strand(self, left_s: float) -> None:
+        """Try again soon: there is no connection just now. A tick beyond the deadline, so that it is seen to pass."""
+        self._leave()
+        stranded = self._exchange._stranded
+        assert self._wheel is not None
+        assert stranded is not None
+        stranded.add(self)
+        self._bucket = self._wheel.add(self, min(MIN_ATTEMPT_S, left_s + 1 / TICKS_PER_S))
 
-    def _settle(self, outcome: Outcome) -> None:
-        if self._future.done():
-            return
-        if outcome is BusFailure.DISCONNECTED and self._keyed and self._loop.time() < self._deadline:
-            if self._timer is None:
-                self._timer = self._loop.call_later(MIN_ATTEMPT_S, self._again)
-            return
-        if outcome is BusFailure.TIMEOUT and self._keyed and self._loop.time() < self._deadline:
-            return  # an earlier attempt; the last one speaks
-        self._future.set_result(outcome)
+    def _leave(self) -> None:
+        if self._bucket is not None:
+            self._bucket.discard(self)
+            self._bucket = None
+        if self._exchange._stranded:
+            self._exchange._stranded.discard(self)
