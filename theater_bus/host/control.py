@@ -55,7 +55,7 @@ class _Control:
 
     def cancel(self, fields: Fields) -> dict[str, Any]:
         matches: Callable[[Operation], bool]
-        if fields["reply"] is not None:
+        if "reply" in fields:
             reply = fields["reply"]
 
             def matches(op: Operation) -> bool:

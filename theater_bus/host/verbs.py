@@ -44,7 +44,8 @@ class _HostDesk:
         host = self._host
         request: Request = fields[""]
         manifest = _manifest(fields["manifest"])
-        digest = fields["package"] or manifest.package_digest
+        package: str | None = fields.get("package")
+        digest = manifest.package_digest if package is None else bytes.fromhex(package.removeprefix("sha256:"))
         if fields["continue"] or fields["fresh"]:
             raise SpawnRefused("chains that ended cannot be continued by this host. Fix: choose another id")
         if digest is None:
@@ -57,9 +58,9 @@ class _HostDesk:
             SpawnRequest(
                 manifest,
                 wasm,
-                fields["id"],
-                NO_STATE if fields["state"] is None else fields["state"],
-                fields["parent"],
+                fields.get("id"),
+                fields.get("state", NO_STATE),
+                fields.get("parent"),
                 request.form is not Form.MSGPACK,
             )
         )
