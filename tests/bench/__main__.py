@@ -1,0 +1,31 @@
+"""`make bench`: everything, as ratios to raw nats-py in the same run. `ARGS="--quick"` for a first look."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+
+from rich.console import Console
+
+from tests.bench import engine, idle, rpc
+
+
+async def main() -> None:
+    """Run the parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer calls, fewer actors")
+    parser.add_argument(
+        "parts", nargs="*", choices=["rpc", "engine", "idle", []], help="rpc, engine, idle; default all"
+    )
+    options = parser.parse_args()
+    parts = options.parts or ["engine", "rpc", "idle"]
+    console = Console(width=110)
+    if "engine" in parts:
+        await engine.run(console)
+    if "rpc" in parts:
+        await rpc.run(console, rounds=3 if options.quick else 7, calls=1_920 if options.quick else 6_400)
+    if "idle" in parts:
+        await idle.run(console, actors=1_000 if options.quick else 10_000)
+
+
+asyncio.run(main())

@@ -1,0 +1,93 @@
+"""The process at the other end: `python -m tests.bench.responder KIND URL [ACTORS]`, one kind a process.
+
+Kinds: `raw` (nats-py, subscribe and publish), `faststream`, `host` (no tracing), `host-sampled`, `host-unsampled`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+SUBJECT = "bench.echo"
+
+
+async def raw(url: str) -> None:
+    """nats-py, as its documentation shows it."""
+    import nats
+
+    client = await nats.connect(url)
+
+    async def answer(message: nats.aio.client.Msg) -> None:
+        await client.publish(message.reply, message.data)
+
+    await client.subscribe(SUBJECT, cb=answer)
+    await client.flush()
+    await client.flush()
+    print("READY", flush=True)
+    await asyncio.Event().wait()
+
+
+async def faststream(url: str) -> None:
+    """FastStream RPC over NATS."""
+    from faststream.nats import NatsBroker
+
+    broker = NatsBroker(url, logger=None)
+
+    @broker.subscriber(f"{SUBJECT}.faststream")
+    async def answer(data: bytes) -> bytes:
+        return data
+
+    await broker.start()
+    print("READY", flush=True)
+    await asyncio.Event().wait()
+
+
+async def host(url: str, actors: int, sampled: bool | None) -> None:
+    """A host with `actors` echo actors; `sampled` None has no tracing at all."""
+    from tests.bench.guest import echo_manifest, echo_wasm
+    from theater_bus.host.host import Host
+    from theater_bus.host.settings import HostSettings
+    from theater_bus.host.spawning import SpawnRequest
+
+    running = await Host.start(HostSettings(servers=(url,), host_id="bench"), telemetry=telemetry(sampled))
+    wasm, manifest = echo_wasm(), echo_manifest()
+    for number in range(actors):
+        await running.spawn(SpawnRequest(manifest, wasm, f"echo-{number}"))
+    print("READY", flush=True)
+    await asyncio.Event().wait()
+
+
+def telemetry(sampled: bool | None):  # type: ignore[no-untyped-def]
+    """Spans to an exporter that drops them, or none; the sampler decides alone for roots."""
+    from theater_bus.telemetry import Telemetry
+
+    if sampled is None:
+        return Telemetry.silent()
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
+
+    class Drop(SpanExporter):
+        def export(self, spans: Sequence[object]) -> SpanExportResult:  # type: ignore[override]
+            return SpanExportResult.SUCCESS
+
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON if sampled else ALWAYS_OFF))
+    provider.add_span_processor(BatchSpanProcessor(Drop()))
+    return Telemetry(level="traces", tracer_provider=provider, host_id="bench")
+
+
+def main(kind: str, url: str, actors: int = 64) -> None:
+    """Run until killed."""
+    ways = {
+        "raw": lambda: raw(url),
+        "faststream": lambda: faststream(url),
+        "host": lambda: host(url, actors, None),
+        "host-sampled": lambda: host(url, actors, True),
+        "host-unsampled": lambda: host(url, actors, False),
+    }
+    asyncio.run(ways[kind]())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], *(int(number) for number in sys.argv[3:4]))
