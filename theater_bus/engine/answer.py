@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from theater_bus.engine.hostcall import Ask
     from theater_bus.engine.instance import Instance
 
-__all__ = ["answer_of", "ask_host"]
+__all__ = ["answer_of", "ask_host", "fatal"]
 
 _FATAL: Final = (KeyboardInterrupt, SystemExit)
 
@@ -39,7 +39,6 @@ def ask_host(
             answer = runtime.carriers.start(answer, context, later)  # type: ignore[assignment]
     except BaseException as error:  # noqa: BLE001 - becomes the failure of the call
         ask.answer = _failed(error)
-        _surface(runtime.loop, error)
         return None
     finally:
         runtime.turn.leave(allowance)
@@ -67,11 +66,7 @@ def _failed(error: BaseException) -> GuestFailure:
     return GuestFailure("host-call", f"{type(error).__name__}: {error}", "", error)
 
 
-def _surface(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
-    """What is meant to end the process still ends it, after the guest was unwound."""
-    if isinstance(error, _FATAL):
-        loop.call_soon(_raise, error)
-
-
-def _raise(error: BaseException) -> None:
-    raise error
+def fatal(answer: bytes | GuestFailure | None) -> BaseException | None:
+    """What was meant to end the process and came up in a host function; a task would have raised it to the loop."""
+    error = answer.exception if isinstance(answer, GuestFailure) else None
+    return error if isinstance(error, _FATAL) else None

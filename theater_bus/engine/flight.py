@@ -17,7 +17,7 @@ from time import thread_time_ns
 from typing import TYPE_CHECKING
 
 from theater_bus.engine import ffi
-from theater_bus.engine.answer import answer_of, ask_host
+from theater_bus.engine.answer import answer_of, ask_host, fatal
 from theater_bus.engine.hostcall import Ask
 from theater_bus.engine.outcome import CallResult, GuestFailure, failure_of_trap, near_memory_limit
 
@@ -50,6 +50,7 @@ class Flight:
         "done",
         "entry",
         "failure",
+        "fatal",
         "frame",
         "future",
         "inline",
@@ -87,6 +88,7 @@ class Flight:
         self.cpu_ns = self.own_ns = self.slices = 0
         self.promoted = self.inline = self.polled = False
         self.failure: GuestFailure | None = None
+        self.fatal: BaseException | None = None
         self.result: CallResult | None = None
         self.running: Running | None = None
         self.timer: asyncio.TimerHandle | None = None
@@ -209,6 +211,7 @@ class Flight:
             context = self.context = copy_context()
         running = ask_host(self.instance, ask, context, self._answered)
         if running is None:
+            self.fatal = fatal(ask.answer)
             return True
         self.running = running
         self.place = Place.HOST_CALL
@@ -360,9 +363,15 @@ class Flight:
         runtime.landed(self)
         instance.flight = None
         instance.fault = None
+        if self.fatal is not None:
+            runtime.loop.call_soon(_raise, self.fatal)
         if self.inline:
             self.result = result
         elif later:
             runtime.loop.call_soon(self.done, result)
         else:
             self.done(result)
+
+
+def _raise(error: BaseException) -> None:
+    raise error

@@ -87,6 +87,7 @@ class Instance(Store):
         current one by default; it must not be entered while `call` runs. Raises FunctionNotFound, and
         IllegalTransition on a closed or busy instance.
         """
+        # Written out in one piece: most operations begin and end here, and a function call costs a tenth of one.
         entry = self._entries.get(symbol) if self.flight is None else None
         if entry is None:
             entry = self._find(symbol)

@@ -57,7 +57,7 @@ def test_a_frame_lays_out_arguments_as_the_bindings_do() -> None:
     frame = ffi.Frame()
     ffi.Frame.FILL(frame.buffer, 0, 1, 0xFFFFFFFF, 3, 4, b"0123456789abcdef")
     values = (bindings.wasmtime_val_t * 5).from_buffer(frame.buffer)
-    assert [(value.kind, value.of.i32) for value in values] == [(0, 1), (0, -1), (0, 3), (0, 4), (0, 0)]
+    assert [(int(value.kind), value.of.i32) for value in values] == [(0, 1), (0, -1), (0, 3), (0, 4), (0, 0)]
     assert frame.buffer.raw[176:192] == b"0123456789abcdef"
     values[4].of.i64 = 0x0000000200000001
     assert ffi.Frame.OUTCOME(frame.buffer, 128) == (1, 2, 0, 0)

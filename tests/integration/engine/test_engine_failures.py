@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import faulthandler
 import struct
-import sys
 from typing import Any
 
 import pytest
 
-from theater_bus.engine import HostImport, Limits, wat2wasm
+from theater_bus.engine import Budget, CallResult, Engine, HostImport, Limits, wat2wasm
 from theater_bus.engine.capacity import maps_of_instance
 from theater_bus.errors import IllegalTransition, Overloaded, SpawnRefused
 
@@ -41,7 +41,7 @@ async def test_every_trap_has_its_reason_and_a_backtrace_and_ends_the_instance(g
 async def test_traps_stay_traps_when_faulthandler_is_enabled_after_the_engine(guest: Any) -> None:
     enabled = faulthandler.is_enabled()
     faulthandler.disable()
-    faulthandler.enable(file=sys.__stderr__)
+    faulthandler.enable(file=2)
     try:
         for reason in TRAPS:
             assert (await guest.run(guest.make(), reason)).failure.reason == reason
@@ -121,6 +121,32 @@ async def test_a_host_function_that_does_not_answer_with_bytes_fails_its_call(gu
         failure = (await guest.run(guest.make(ask), "ask")).failure
         assert failure.reason == "host-call"
         assert isinstance(failure.exception, TypeError)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_what_ends_the_process_ends_the_call_first_and_then_the_loop(guest_wasm: bytes, is_async: bool) -> None:
+    results: list[CallResult] = []
+
+    def value(data: bytes) -> bytes:
+        raise SystemExit(3)
+
+    async def coroutine(data: bytes) -> bytes:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        module = await engine.load(guest_wasm)
+        ask = HostImport("test:host/api", "ask", coroutine if is_async else value)
+        instance = engine.instantiate_now(module, [ask], Limits())
+        result = instance.call("ask", b"", Budget(), results.append)
+        results.extend([result] if result is not None else [])
+        await asyncio.Event().wait()
+
+    engine = Engine()
+    with asyncio.Runner() as runner:
+        with pytest.raises(SystemExit):
+            runner.run(main())
+        assert [result.failure.reason for result in results if result.failure] == ["host-call"]
+        runner.run(engine.close())
 
 
 async def test_a_guest_that_spins_with_its_memory_full_reached_its_memory_limit(guest: Any) -> None:

@@ -178,9 +178,14 @@ async def test_cancelling_from_inside_the_host_function_ends_the_call(guest: Any
 async def test_cancelling_a_call_that_waits_for_its_turn_ends_it_before_it_ran(make_engine: Any, guest_of: Any) -> None:
     guest = await guest_of(make_engine(turn_ms=0.2))
     asked: list[bytes] = []
+
+    def ask(data: bytes) -> bytes:
+        asked.append(data)
+        return b""
+
     calls = []
     for _ in range(300):
-        instance = guest.make(lambda data: asked.append(data) or b"")
+        instance = guest.make(ask)
         call = guest.start(instance, "ask", b"x")
         if not call.done():
             instance.cancel("shutting-down")
