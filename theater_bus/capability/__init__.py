@@ -28,9 +28,17 @@ from theater_bus.capability.middleware import (
     Request,
 )
 from theater_bus.capability.scope import HostScoped
+from theater_bus.core.grants import EXACT, FLAG, HOSTS, NUMBER, PATHS, STRINGS, SUBJECTS
 
 __all__ = [
     "API",
+    "EXACT",
+    "FLAG",
+    "HOSTS",
+    "NUMBER",
+    "PATHS",
+    "STRINGS",
+    "SUBJECTS",
     "ActorIdentity",
     "Authorizer",
     "Capability",

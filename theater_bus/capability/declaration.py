@@ -8,6 +8,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 from pydantic import BaseModel, ConfigDict
 
 from theater_bus.capability.context import Context
+from theater_bus.core.grants import Kind
 
 __all__ = ["Capability", "CapabilityError", "Settings", "blocking"]
 
@@ -18,11 +19,11 @@ R = TypeVar("R")
 class CapabilityError(Exception):
     """Raise it in a host function to answer the guest with `err(value)`.
 
-    `value` is a plain value of the declared error type, a text for `result<_, string>`. In a function whose declared
-    type is not a result it counts as a failure of the capability.
+    `value` is a plain value of the declared error type, a text for `result<_, string>`, None for `result<_, _>`. In a
+    function whose declared type is not a result it counts as a failure of the capability.
     """
 
-    def __init__(self, value: Any) -> None:
+    def __init__(self, value: Any = None) -> None:
         self.value = value
         super().__init__(value if isinstance(value, str) else repr(value))
 
@@ -30,8 +31,9 @@ class CapabilityError(Exception):
 class Settings(BaseModel):
     """The base of a capability's settings: immutable, unknown keys refused.
 
-    Every field is a bound that can be intersected with what a parent and the host allow: annotate it with a bound of
-    `theater_bus.core.grants`; a field without one can only be narrowed to an equal value.
+    Every field is a bound that can be intersected with what a parent and the host allow. Annotate it with the kind of
+    bound that it is (`hosts: Annotated[list[str], HOSTS] = []`); a field without one must be agreed on exactly. The
+    instance gets the settings after the cuts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -79,9 +81,9 @@ class Capability:
         raise ValueError(f"capability {self.name!r} has no snapshot to restore")
 
     @classmethod
-    def grant_bounds(cls) -> Mapping[str, Any]:
-        """The bound that each setting is intersected by: field name → a bound kind of `theater_bus.core.grants`."""
-        bounds: dict[str, Any] = {}
-        for field, info in cls.Settings.model_fields.items():
-            bounds[field] = next((m for m in info.metadata if hasattr(m, "intersect")), None)
-        return bounds
+    def grant_bounds(cls) -> Mapping[str, Kind | None]:
+        """The kind of bound that each setting is, by field; None for one that must be agreed on exactly."""
+        return {
+            field: next((one for one in info.metadata if isinstance(one, Kind)), None)
+            for field, info in cls.Settings.model_fields.items()
+        }

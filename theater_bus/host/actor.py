@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from theater_bus.core.chain.control import FreshInstance, Restarted
 from theater_bus.core.chain.control import Paused as PausedEvent
+from theater_bus.core.grants import Grants
 from theater_bus.core.idempotency import Window
 from theater_bus.core.lifecycle import Phase, PhaseMachine, StopReason
 from theater_bus.core.mailbox import Mailbox
@@ -102,6 +103,7 @@ class Actor:
         "current",
         "exit_result",
         "failure_note",
+        "grants",
         "identity",
         "idle",
         "instance",
@@ -130,8 +132,10 @@ class Actor:
         services: Services,
         state: Subtree | None,
         now: float,
+        grants: Grants,
     ) -> None:
         self.type = type_
+        self.grants = grants
         self.identity = identity
         self.attributes = attributes
         self.services = services

@@ -6,13 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from importlib.metadata import version
 from time import time
 from typing import TYPE_CHECKING, Any, Self
 
 from theater_bus.bus import Bus, Subscription
-from theater_bus.core.canonical import canonical
-from theater_bus.core.chain.events import sha256
+from theater_bus.core.grants import Grants
 from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.core.wire.function import Tails
 from theater_bus.core.wire.reply import ReplyRule
@@ -24,6 +24,7 @@ from theater_bus.host.actor import Actor
 from theater_bus.host.calling import ActorCalls
 from theater_bus.host.chain import ChainStore, FileSettings, FileStore, MemoryStore
 from theater_bus.host.control import control_handlers
+from theater_bus.host.granting import read_policy
 from theater_bus.host.heartbeat import Heartbeat
 from theater_bus.host.info import info_handlers
 from theater_bus.host.middleware import Middleware
@@ -67,7 +68,9 @@ class Host:
     Attributes are for reading: `settings`, `engine`, `registry`, `telemetry`, `actors` (by id), `bus`.
     """
 
-    def __init__(self, settings: HostSettings, registry: PluginRegistry, telemetry: Telemetry, bus: Bus) -> None:
+    def __init__(
+        self, settings: HostSettings, registry: PluginRegistry, telemetry: Telemetry, bus: Bus, grants: Grants
+    ) -> None:
         self.settings = settings
         self.registry = registry
         self.telemetry = telemetry
@@ -76,6 +79,7 @@ class Host:
         self.id = settings.host_id
         self.namespace = settings.namespace
         self.limits = settings.host_limits()
+        self.grants = grants
         self.subjects = Subjects(settings.namespace)
         self.engine = Engine(EngineSettings(turn_ms=settings.turn_ms, cache_dir=settings.cache_dir), telemetry)
         self.engine_name = f"wasmtime {version('wasmtime')}"
@@ -119,14 +123,18 @@ class Host:
     ) -> Self:
         """Connect, load the plugins, recover what the data directory holds, and begin to answer.
 
-        Raises `ConnectionLost`, `ConfigurationError`, or `PluginError` for a plugin that refuses the start.
+        Raises `ConnectionLost`, `ConfigurationError`, or `PluginError` for a plugin that refuses the start; in
+        production also for one that is allowed and cannot be loaded, which might be the one that says no.
         """
         registry = registry if registry is not None else PluginRegistry.discover(allow=settings.allowed_plugins())
         for failure in registry.failures:
             log.warning("%s", failure)
+        if settings.mode == "production" and registry.failures:
+            raise registry.failures[0]
+        grants = read_policy(settings.grants, registry.capabilities)
         telemetry = telemetry if telemetry is not None else Telemetry.silent()
         bus = await Bus.open(settings.bus(), instrumentation=telemetry)
-        host = cls(settings, registry, telemetry, bus)
+        host = cls(settings, registry, telemetry, bus, grants)
         try:
             await host._begin()
         except BaseException:
@@ -290,14 +298,15 @@ class Host:
         return await self._calls.call(actor, op, target, function, params, timeout_ms, key, headers)
 
     async def run_blocking(self, function: Callable[[], Any]) -> Any:
-        """Run a blocking host function on the bounded pool."""
-        return await self.loop.run_in_executor(self._blocking, function)
+        """Run a blocking host function on the bounded pool, in the context of the call that waits for it."""
+        return await self.loop.run_in_executor(self._blocking, copy_context().run, function)
 
     async def keep_objects(self, actor: Actor, wasm: bytes) -> None:
-        """Keep package and manifest by their digests, for recovery."""
+        """Keep package, manifest and grants by their digests, for recovery."""
         if actor.type.manifest.chain.durability == "file" and self.file_store is not None:
             await self.file_store.keep(wasm)
             await self.file_store.keep(actor.type.manifest.canonical())
+            await self.file_store.keep(actor.grants.canonical())
 
     # -- stop ----------------------------------------------------------------------------------------------------------
 
@@ -390,9 +399,3 @@ class Host:
         for actor in actors:
             self.stop_actor(actor, StopReason.MOVED, grace_s=grace_s)
         await asyncio.gather(*(self.stopped(actor) for actor in actors))
-
-    # -- identity ------------------------------------------------------------------------------------------------------
-
-    def grants_digest(self, grants: Mapping[str, Mapping[str, Any]]) -> bytes:
-        """Digest of the effective grants, as genesis records it."""
-        return sha256(canonical(grants))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextvars import Context, ContextVar, copy_context
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from theater_bus.capability import ActorIdentity, Capability, HostCall, HostCallMiddleware, Logger
+from theater_bus.capability import ActorIdentity, HostCall, HostCallMiddleware, Logger
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.values.types import Scalar
 from theater_bus.core.wire.digest import effect_key
@@ -303,17 +303,3 @@ class _BoundLogger:
 
 def _error_type(error: BaseException) -> str:
     return error.code if isinstance(error, ActorError) else type(error).__name__
-
-
-def instantiate_capabilities(
-    actor: Actor,
-    grants: Mapping[str, Mapping[str, Any]],
-    make: Callable[[type[Capability], ActorContext, Mapping[str, Any]], Capability],
-) -> dict[str, Capability]:
-    """A fresh instance of every capability of the actor's type, by name."""
-    return {
-        capability.name: make(
-            capability.cls, ActorContext(actor, capability.name, grants[capability.name]), grants[capability.name]
-        )
-        for capability in actor.type.capabilities
-    }

@@ -13,6 +13,7 @@ from theater_bus.core.chain.events import unpack
 from theater_bus.core.chain.recording import Limits as RecordLimits
 from theater_bus.core.chain.restore import RecoveredActor
 from theater_bus.core.chain.writer import ChainWriter
+from theater_bus.core.grants import Grants
 from theater_bus.core.idempotency import KeyRecord, Window
 from theater_bus.core.manifest import Manifest, from_mapping
 from theater_bus.core.values.cgrf import parse
@@ -50,11 +51,13 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
     manifest = _manifest(await _object(store, found.manifest, "manifest"))
     package = await spawner.load(wasm)
     type_ = spawner.type_of(package, manifest.cut(host.limits))
+    recorded = Grants.from_plain(unpack(await _object(store, found.grants, "grants")))
+    granted = spawner.granted(type_, recorded)
     host.reserve(found.actor)
     identity = ActorIdentity(found.actor, host.namespace, manifest.name, host.id)
     attributes = ActorAttributes(found.actor, host.namespace, manifest.name, host.id)
     state = None if found.state is None else parse(found.state)
-    actor = Actor(type_, identity, attributes, host, state, host.loop.time())
+    actor = Actor(type_, identity, attributes, host, state, host.loop.time(), granted.grants)
     tail = store.open(found.actor, found.incarnation)
     writer = ChainWriter(
         found.actor,
@@ -74,7 +77,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         error = await decided
         if error is not None:
             raise error
-        await spawner.start_capabilities(actor, spawner.grants_of(type_), found.snapshots)
+        await spawner.start_capabilities(actor, granted, found.snapshots)
         await host.admit(actor)
         if found.phase == "paused":
             actor.phases.pause()

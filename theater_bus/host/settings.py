@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -64,6 +65,7 @@ class HostSettings(BaseSettings):
     authorize_default: Literal["allow", "deny"] = "allow"
     reply_prefixes: Annotated[tuple[str, ...], NoDecode] = DEFAULT_REPLY_PREFIXES
     plugins_allow: Annotated[tuple[str, ...] | None, NoDecode] = None
+    grants: Annotated[dict[str, dict[str, Any]] | None, NoDecode] = None
 
     # bounds
     grace_ms: int = Field(10_000, ge=0, le=3_600_000)
@@ -81,6 +83,17 @@ class HostSettings(BaseSettings):
         if isinstance(value, str):
             return tuple(item.strip() for item in value.split(",") if item.strip())
         return value
+
+    @field_validator("grants", mode="before")
+    @classmethod
+    def _policy(cls, value: Any) -> Any:
+        """A policy may be given as a TOML file with a table `[grants]`; nothing else may stand in it."""
+        if not isinstance(value, str | Path):
+            return value
+        found = tomllib.loads(Path(value).read_text("utf-8"))
+        if found.keys() != {"grants"}:
+            raise ValueError(f"{value} must hold the table [grants] and nothing else, it holds {', '.join(found)}")
+        return found["grants"]
 
     def bus(self) -> BusSettings:
         """The part that the bus needs."""

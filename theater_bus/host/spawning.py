@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from time import time, time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from pydantic import ValidationError
-
-from theater_bus.capability import ActorIdentity, Capability
+from theater_bus.capability import ActorIdentity
 from theater_bus.core.chain.bodies import Genesis
 from theater_bus.core.chain.recording import Limits as RecordLimits
 from theater_bus.core.chain.writer import ChainWriter
+from theater_bus.core.grants import ALL, Grants
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.core.wire.identity import check_name, generate_id, incarnation
 from theater_bus.engine import Budget, Limits
 from theater_bus.errors import ActorError, OperationTimeout, SpawnRefused
 from theater_bus.host.actor import Actor
+from theater_bus.host.granting import Granted, grant
 from theater_bus.host.host_call import ActorContext, HostCalls
 from theater_bus.host.journal import Journal
 from theater_bus.host.operation import Operation
@@ -30,6 +30,7 @@ from theater_bus.telemetry import ActorAttributes
 if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.host import Host
+    from theater_bus.plugins import CapabilityType
 
 __all__ = ["NO_STATE", "SpawnRequest", "Spawner"]
 
@@ -93,12 +94,14 @@ class Spawner:
         try:
             package = await self.load(request.wasm)
             await host.check_free(actor_id)
-            actor = self._make(actor_id, request, self.type_of(package, manifest))
+            type_ = self.type_of(package, manifest)
+            granted = self.granted(type_, self._parent_grants(request.parent))
+            actor = self._make(actor_id, request, type_, granted.grants)
         except BaseException:
             host.release(actor_id)
             raise
         try:
-            await self._start(actor, request)
+            await self._start(actor, request, granted)
         except BaseException as error:
             await host.abandon(actor, error)
             raise
@@ -112,9 +115,19 @@ class Spawner:
             package = self._packages[module.sha256] = read_package(module)
         return package
 
-    def grants_of(self, type_: ActorType) -> dict[str, Mapping[str, Any]]:
-        """The effective settings of every capability: what the manifest asks for, checked."""
-        return {c.name: _validated(c.name, c.cls, type_.manifest.capabilities[c.name]) for c in type_.capabilities}
+    def granted(self, type_: ActorType, parent: Grants) -> Granted:
+        """What an actor of this type may use. Raises `SpawnRefused`, saying what to add where."""
+        return grant(type_.capabilities, type_.manifest.capabilities, self._host.grants, parent)
+
+    def _parent_grants(self, parent: str | None) -> Grants:
+        if parent is None:
+            return ALL
+        actor = self._host.actors.get(parent)
+        if actor is None:
+            raise SpawnRefused(
+                f"the parent {parent!r} does not run on this host, so what it may pass on is not known", parent=parent
+            )
+        return actor.grants
 
     def _check_durability(self, manifest: Manifest) -> None:
         durability = manifest.chain.durability
@@ -147,12 +160,12 @@ class Spawner:
             )
         return found
 
-    def _make(self, actor_id: str, request: SpawnRequest, type_: ActorType) -> Actor:
+    def _make(self, actor_id: str, request: SpawnRequest, type_: ActorType, grants: Grants) -> Actor:
         host, manifest = self._host, type_.manifest
         identity = ActorIdentity(actor_id, host.namespace, manifest.name, host.id)
         attributes = ActorAttributes(actor_id, host.namespace, manifest.name, host.id)
         state = _initial_state(type_, request)
-        actor = Actor(type_, identity, attributes, host, state, host.loop.time())
+        actor = Actor(type_, identity, attributes, host, state, host.loop.time(), grants)
         born = incarnation(int(time() * 1000), os.urandom(10))
         store = host.store_of(actor)
         tail = store.open(actor_id, born)
@@ -168,16 +181,15 @@ class Spawner:
         host.bound_chain(actor)
         return actor
 
-    async def _start(self, actor: Actor, request: SpawnRequest) -> None:
+    async def _start(self, actor: Actor, request: SpawnRequest, granted: Granted) -> None:
         host, type_ = self._host, actor.type
-        grants = self.grants_of(type_)
         await host.keep_objects(actor, request.wasm)
         body = Genesis(
             actor.identity.id,
             actor.journal.writer.incarnation,
             type_.package.sha256,
             type_.manifest.digest,
-            host.grants_digest(grants),
+            granted.grants.digest,
             None if actor.state is None else actor.state.standalone(),
             host.engine_name,
             ABI,
@@ -186,21 +198,17 @@ class Spawner:
             None,
         )
         actor.journal.write(time_ns(), body, actor.state)
-        await self.start_capabilities(actor, grants)
+        await self.start_capabilities(actor, granted)
         await self._init(actor)
         await host.admit(actor)
 
     async def start_capabilities(
-        self, actor: Actor, grants: Mapping[str, Mapping[str, Any]], snapshots: Mapping[str, bytes] | None = None
+        self, actor: Actor, granted: Granted, snapshots: Mapping[str, bytes] | None = None
     ) -> None:
         """Make and start the actor's capabilities, bind its imports, and run the plugins' `theater_actor_starting`."""
         host = self._host
         for capability in actor.type.capabilities:
-            settings = _settings(capability.name, capability.cls, grants[capability.name])
-            context = ActorContext(actor, capability.name, grants[capability.name])
-            actor.capabilities[capability.name] = instance = capability.cls(context, settings)
-            if snapshots and capability.name in snapshots:
-                instance.restore(snapshots[capability.name])
+            self._make_capability(actor, capability, granted, (snapshots or {}).get(capability.name))
         actor.calls = HostCalls(actor, self._bound(actor), host.registry.host_call_middleware)
         for name, instance in actor.capabilities.items():
             try:
@@ -215,6 +223,18 @@ class Spawner:
                 raise SpawnRefused(
                     f"plugin {result.plugin!r} refused the start: {type(result.exception).__name__}: {result.exception}"
                 ) from result.exception
+
+    def _make_capability(
+        self, actor: Actor, capability: CapabilityType, granted: Granted, snapshot: bytes | None
+    ) -> None:
+        name = capability.name
+        try:
+            instance = capability.cls(ActorContext(actor, name, granted.plain(name)), granted.settings[name])
+            if snapshot is not None:
+                instance.restore(snapshot)
+        except Exception as error:
+            raise SpawnRefused(f"capability {name!r} cannot be made: {type(error).__name__}: {error}") from error
+        actor.capabilities[name] = instance
 
     def _bound(self, actor: Actor) -> list[Any]:
         functions = []
@@ -274,19 +294,3 @@ def _initial_state(type_: ActorType, request: SpawnRequest) -> Subtree | None:
 
 def _path(error: ActorError) -> dict[str, Any]:
     return {key: value for key, value in error.details.items() if key != "ran"}
-
-
-def _validated(name: str, cls: type[Capability], given: Mapping[str, Any]) -> dict[str, Any]:
-    settings = _settings(name, cls, given)
-    return dict(settings.model_dump(mode="json"))
-
-
-def _settings(name: str, cls: type[Capability], given: Mapping[str, Any]) -> Any:
-    try:
-        return cls.Settings(**given)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, p['loc'])) or name}: {p['msg']}" for p in error.errors(include_url=False)
-        )
-        known = ", ".join(sorted(cls.Settings.model_fields)) or "none"
-        raise SpawnRefused(f"[capabilities.{name}]: {problems}. Settings: {known}", capability=name) from None

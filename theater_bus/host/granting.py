@@ -1,0 +1,111 @@
+"""What an actor may use: what its host allows, cut down by what its parent has and what its manifest asks for.
+
+A host's policy names capabilities, each with bounds; a setting that it leaves out is not bounded, a capability that it
+leaves out is refused, unless `"*"` stands for the rest:
+
+    [grants.http-client]
+    hosts = ["*.example.com"]
+    [grants."*"]
+
+Without a policy a host allows everything. Source: plugins, "Grants".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from theater_bus.capability import Capability, Settings
+from theater_bus.core.grants import ALL, UNLIMITED, Grant, Grants, intersect
+from theater_bus.core.setting import Plain
+from theater_bus.errors import ConfigurationError, SpawnRefused
+
+if TYPE_CHECKING:
+    from theater_bus.plugins import CapabilityType
+
+__all__ = ["Granted", "Policy", "grant", "read_policy"]
+
+Policy = Mapping[str, Mapping[str, Any]]
+"""Capability → setting → bound, as a TOML file or `HostSettings.grants` holds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What one actor may use: the grants themselves, and each capability's settings made of them."""
+
+    grants: Grants
+    settings: Mapping[str, Settings]
+
+    def plain(self, capability: str) -> dict[str, Any]:
+        """The settings of a capability as plain values."""
+        return self.settings[capability].model_dump(mode="json")
+
+
+def read_policy(policy: Policy | None, capabilities: Mapping[str, CapabilityType]) -> Grants:
+    """The grants of a host with this policy. Raises `ConfigurationError` for what no capability of it has."""
+    if policy is None:
+        return ALL
+    grants: dict[str, Grant | None] = {}
+    for name, bounds in policy.items():
+        if name != "*":
+            grants[name] = _policy_grant(name, bounds, capabilities)
+        elif bounds:
+            raise ConfigurationError("grants.*", "it holds bounds", "name the capability that they are for")
+    return Grants(grants, Grant({}, UNLIMITED) if "*" in policy else None)
+
+
+def grant(
+    capabilities: Sequence[CapabilityType], asked: Mapping[str, Mapping[str, Plain]], host: Grants, parent: Grants
+) -> Granted:
+    """What remains of the settings that a manifest asks for. Raises `SpawnRefused`, saying what to add where.
+
+    `parent` is what the actor's parent has, `ALL` for an actor without one; for a recovery, what was recorded.
+    """
+    wanted = {c.name: _asked(c, asked[c.name]) for c in capabilities}
+    effective = intersect(host, parent, Grants(wanted))
+    effective.require()
+    settings: dict[str, Settings] = {}
+    for capability in capabilities:
+        given = effective.grants.of(capability.name)
+        assert given is not None
+        settings[capability.name] = _settings(
+            capability.name, capability.cls, given.settings(capability.cls.grant_bounds()), "after the grants' cuts, "
+        )
+    return Granted(effective.grants, settings)
+
+
+def _policy_grant(name: str, bounds: Mapping[str, Any], capabilities: Mapping[str, CapabilityType]) -> Grant:
+    capability = capabilities.get(name)
+    if capability is None:
+        near = get_close_matches(name, capabilities, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ConfigurationError(
+            f"grants.{name}", f"no plugin of this host offers it{hint}", "install the plugin, or remove the entry"
+        )
+    try:
+        return Grant.read(bounds, capability.cls.grant_bounds(), others=UNLIMITED)
+    except ValueError as error:
+        raise ConfigurationError(f"grants.{name}", str(error)) from None
+
+
+def _asked(capability: CapabilityType, given: Mapping[str, Plain]) -> Grant:
+    settings = _settings(capability.name, capability.cls, given)
+    try:
+        return Grant.read(settings.model_dump(mode="json"), capability.cls.grant_bounds())
+    except ValueError as error:
+        raise SpawnRefused(f"[capabilities.{capability.name}]: {error}", capability=capability.name) from None
+
+
+def _settings(name: str, cls: type[Capability], given: Mapping[str, Plain], when: str = "") -> Settings:
+    try:
+        return cls.Settings.model_validate(dict(given))
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, p['loc'])) or name}: {p['msg']}" for p in error.errors(include_url=False)
+        )
+        known = ", ".join(sorted(cls.Settings.model_fields)) or "none"
+        raise SpawnRefused(f"[capabilities.{name}]: {when}{problems}. Settings: {known}", capability=name) from None
