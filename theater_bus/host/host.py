@@ -12,6 +12,7 @@ from time import time
 from typing import TYPE_CHECKING, Any, Self
 
 from theater_bus.bus import Bus, Subscription
+from theater_bus.bus.objects import ObjectStore
 from theater_bus.core.grants import Grants
 from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.core.wire.function import Tails
@@ -27,6 +28,7 @@ from theater_bus.host.control import control_handlers
 from theater_bus.host.granting import read_policy
 from theater_bus.host.heartbeat import Heartbeat
 from theater_bus.host.info import info_handlers
+from theater_bus.host.loan import Loans
 from theater_bus.host.middleware import Middleware
 from theater_bus.host.ops_lane import OpsLane
 from theater_bus.host.package_source import PackageSource
@@ -91,6 +93,8 @@ class Host:
         self.file_store: FileStore | None = None
         items = registry.operation_middleware
         self.middleware = Middleware(items) if items else None
+        self.objects = ObjectStore(bus.services, self.subjects.objects_bucket)
+        self.loans = Loans(self.objects)
         access = None
         if registry.authorizers or settings.authorize_default == "deny":
             access = Access(registry.authorizers, settings.authorize_default)
@@ -100,8 +104,9 @@ class Host:
             replies=ReplyRule(settings.reply_prefixes),
             caller_subjects=settings.caller_subjects,
             access=access,
+            loans=self.loans,
         )
-        self.packages = PackageSource(settings.packages_dir, registry.package_resolvers)
+        self.packages = PackageSource(settings.packages_dir, registry.package_resolvers, self.objects)
         self._reserved: set[str] = set()
         self._lanes: dict[str, _Lanes] = {}
         self._stops: dict[str, asyncio.Task[None]] = {}
@@ -385,6 +390,7 @@ class Host:
         if self.file_store is not None:
             await self.file_store.close()
         await self.memory_store.close()
+        await self.loans.close()
         await self.bus.drain(5.0)
         await self.engine.close()
         self._blocking.shutdown(wait=False, cancel_futures=True)

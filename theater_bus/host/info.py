@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +11,19 @@ from theater_bus.core.idempotency import Join, Replay
 from theater_bus.core.values.pact_format import format_type
 from theater_bus.core.wire.form import Form
 from theater_bus.core.wire.request import Request
-from theater_bus.errors import TooLarge
+from theater_bus.core.wire.strict import write_json, write_msgpack
 from theater_bus.host.verb_lane import Fields, Handler
 
 if TYPE_CHECKING:
+    from theater_bus.core.values.subtree import Subtree
     from theater_bus.host.actor import Actor
     from theater_bus.host.shared import Shared
 
 __all__ = ["info_handlers"]
 
 _MARGIN_BYTES = 1024
+_PLAIN_GROWTH = 8
+"""A plain value may take more bytes than the CGRF nodes it comes from: so many times at most, as JSON."""
 
 
 def info_handlers(actor: Actor, shared: Shared) -> Mapping[str, Handler]:
@@ -71,27 +74,38 @@ class _Info:
             **self._as_of(),
         }
 
-    def state(self, fields: Fields) -> dict[str, Any]:
+    def state(self, fields: Fields) -> Any:
         state = self._actor.journal.settled.state
-        if state is not None and len(state.nodes) + _MARGIN_BYTES > self._shared.max_payload:
-            size = len(state.nodes)
-            raise TooLarge(
-                f"the state has {size} bytes, a message takes {self._shared.max_payload}. "
-                "Fix: raise the server's max_payload, or read it through a function of the actor",
-                size_bytes=size,
-                limit_bytes=self._shared.max_payload,
-            )
+        as_of = self._as_of()
         if fields["form"] == "cgrf":
-            return {"cgrf": None if state is None else state.standalone(), **self._as_of()}
+            data = None if state is None else state.standalone()
+            if data is not None and self._is_large(len(data)):
+                return self._lend(data, as_of)
+            return {"cgrf": data, **as_of}
+        value, write = self._plain_state(state, fields[""])
+        if state is not None and self._is_large(len(state.nodes) * _PLAIN_GROWTH):
+            data = write(value)
+            if self._is_large(len(data)):
+                return self._lend(data, as_of)
+        return {"state": value, **as_of}
+
+    def _plain_state(self, state: Subtree | None, request: Request) -> tuple[Any, Callable[[Any], bytes]]:
+        """The state as the request wants it, and what writes it so."""
         codec = self._actor.type.state_codec
-        value = None
-        if state is not None and codec is not None:
-            request: Request = fields[""]
-            if request.form is Form.MSGPACK:
-                value = codec.decode(state)
-            else:
-                value = codec.decode_json(state, int64="string" if request.int64_strings else "number")
-        return {"state": value, **self._as_of()}
+        is_msgpack = request.form is Form.MSGPACK
+        write = write_msgpack if is_msgpack else write_json
+        if state is None or codec is None:
+            return None, write
+        if is_msgpack:
+            return codec.decode(state), write
+        return codec.decode_json(state, int64="string" if request.int64_strings else "number"), write
+
+    def _is_large(self, size_bytes: int) -> bool:
+        return size_bytes + _MARGIN_BYTES > self._shared.max_payload
+
+    async def _lend(self, data: bytes, as_of: dict[str, Any]) -> dict[str, Any]:
+        loan = await self._shared.loans.lend(data, "the state", self._shared.max_payload)
+        return {"digest": f"sha256:{loan.digest.hex()}", "size": loan.size_bytes, "object": loan.name, **as_of}
 
     async def chain(self, fields: Fields) -> dict[str, Any]:
         actor = self._actor

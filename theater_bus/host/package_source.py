@@ -1,27 +1,42 @@
-"""Where packages come from: a directory of modules, found by digest, and the schemes that plugins add."""
+"""Where packages come from: memory, a directory of modules, the namespace's object store; and schemes of plugins."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from theater_bus.errors import SpawnRefused
+from theater_bus.bus.objects import ObjectStore
+from theater_bus.errors import SpawnRefused, TooLarge, Unavailable
 
 __all__ = ["PackageSource"]
 
 MAX_PACKAGE_BYTES = 64 * 1024 * 1024
+HELD_BYTES = 64 * 1024 * 1024
 
 
 class PackageSource:
-    """Finds modules. A file is read again when its size or time changed, so a directory may be added to at any time."""
+    """Finds modules. A file is read again when its size or time changed, so a directory may be added to at any time.
 
-    def __init__(self, directory: Path | None, resolvers: Mapping[str, Callable[[str], Awaitable[bytes]]]) -> None:
+    What came through the object store is kept in memory, the latest `HELD_BYTES` of it.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        resolvers: Mapping[str, Callable[[str], Awaitable[bytes]]],
+        objects: ObjectStore | None = None,
+    ) -> None:
         self._directory = directory
         self._resolvers = resolvers
+        self._objects = objects
         self._digests: dict[Path, tuple[int, int, bytes]] = {}
         self._held: dict[bytes, bytes] = {}
+        self._fetched: OrderedDict[bytes, bytes] = OrderedDict()
+        self._fetched_bytes = 0
+        self._fetching: dict[bytes, asyncio.Task[bytes | None]] = {}
 
     def hold(self, wasm: bytes) -> bytes:
         """Keep a module in memory under its digest, which is returned."""
@@ -30,19 +45,60 @@ class PackageSource:
         return digest
 
     async def by_digest(self, digest: bytes) -> bytes:
-        """The module with this SHA-256. Raises `SpawnRefused` when it is not here."""
+        """The module with this SHA-256. Raises `SpawnRefused` when it is in none of the places, and names them."""
         held = self._held.get(digest)
         if held is not None:
             return held
-        found = await asyncio.to_thread(self._find, digest)
+        found = self._recent(digest)
+        if found is not None:
+            return found
+        # Spawns of one package come in bursts: the first looks, the others wait for what it finds.
+        task = self._fetching.get(digest)
+        if task is None:
+            task = self._fetching[digest] = asyncio.create_task(self._look(digest))
+            task.add_done_callback(lambda _: self._fetching.pop(digest, None))
+        found = await asyncio.shield(task)
         if found is None:
-            where = f"in {self._directory}" if self._directory is not None else "here (no --packages directory is set)"
-            raise SpawnRefused(
-                f"there is no package with SHA-256 {digest.hex()} {where}. Fix: copy the module into the host's "
-                "packages directory",
-                package=digest.hex(),
-            )
+            raise self._missing(digest)
         return found
+
+    async def _look(self, digest: bytes) -> bytes | None:
+        found = await asyncio.to_thread(self._find, digest)
+        if found is not None or self._objects is None or not self._objects.available:
+            return found
+        try:
+            found = await self._objects.get(digest, max_bytes=MAX_PACKAGE_BYTES)
+        except (Unavailable, TooLarge) as error:
+            raise SpawnRefused(f"the package could not be fetched: {error.message}", package=digest.hex()) from error
+        if found is not None:
+            self._keep(digest, found)
+        return found
+
+    def _recent(self, digest: bytes) -> bytes | None:
+        found = self._fetched.get(digest)
+        if found is not None:
+            self._fetched.move_to_end(digest)
+        return found
+
+    def _keep(self, digest: bytes, wasm: bytes) -> None:
+        self._fetched[digest] = wasm
+        self._fetched_bytes += len(wasm)
+        while self._fetched_bytes > HELD_BYTES and len(self._fetched) > 1:
+            _, oldest = self._fetched.popitem(last=False)
+            self._fetched_bytes -= len(oldest)
+
+    def _missing(self, digest: bytes) -> SpawnRefused:
+        places = []
+        places.append(f"{self._directory}" if self._directory is not None else "no packages directory (none is set)")
+        if self._objects is not None and self._objects.available:
+            places.append(f"the object store {self._objects.bucket}")
+        else:
+            places.append("no object store (the NATS server has no JetStream)")
+        return SpawnRefused(
+            f"there is no package with SHA-256 {digest.hex()}; looked in {' and '.join(places)}. "
+            "Fix: spawn with the module itself (`theater-bus spawn`), or copy it into the host's packages directory",
+            package=digest.hex(),
+        )
 
     def _find(self, digest: bytes) -> bytes | None:
         if self._directory is None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.access import Access
     from theater_bus.host.actor import Actor
+    from theater_bus.host.loan import Loans
     from theater_bus.host.operation import Operation
     from theater_bus.host.package import FunctionEntry
     from theater_bus.telemetry import Telemetry
@@ -61,6 +62,7 @@ class Shared:
         replies: ReplyRule,
         caller_subjects: bool,
         access: Access | None,
+        loans: Loans,
     ) -> None:
         self._host = host
         self.loop = asyncio.get_running_loop()
@@ -68,6 +70,7 @@ class Shared:
         self.replies = replies
         self.caller_subjects = caller_subjects
         self.access = access
+        self.loans = loans
         self.limits = Limits()
         self.window_bounds = WindowBounds()
         self._tasks: set[asyncio.Task[None]] = set()
