@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from theater_bus import errors
+import theater_bus.errors as errors
 from theater_bus.errors import ActorError, Ran
 
 __all__ = ["GUIDE", "Guide"]
