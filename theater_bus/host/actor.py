@@ -274,9 +274,7 @@ class Actor:
                 instance = self.instance = self.services.instantiate(self)
             data = entry.codec.call_input(self.state, op.params)
         except ActorError as error:
-            self.current = None
-            self.refuse(op, error)
-            self._free()
+            self.refuse_started(op, error)
             return
         identity = op.identity = getrandbits(128).to_bytes(16) if op.op is None else op.op
         op.recording = self.journal.writer.begin(
@@ -288,9 +286,13 @@ class Actor:
         elif op.deadline is not inf and op is self.current:
             op.timer = self.services.loop.call_at(op.deadline, self._expire, op)
 
-    def refused_by_middleware(self, op: Operation, error: ActorError) -> None:
-        """The operation's middleware did not let it in."""
+    def refuse_started(self, op: Operation, error: ActorError) -> None:
+        """End the current operation, which never entered the guest."""
+        if op.timer is not None:
+            op.timer.cancel()
+            op.timer = None
         self.current = None
+        op.started_ns = 0
         self.refuse(op, error)
         self._free()
 
@@ -301,7 +303,12 @@ class Actor:
 
     def cut(self, op: Operation, end: ActorError) -> None:
         """End the running operation with `end`: its fiber is unwound, its state stays what it was."""
-        if op.end is None and self.instance is not None:
+        if op.end is not None:
+            return
+        if op.recording is None:
+            if self.type.middleware is not None:
+                self.type.middleware.cut(op, end)
+        elif self.instance is not None:
             op.end = end
             self.instance.cancel(end.code)
 
@@ -319,6 +326,7 @@ class Actor:
         outcome: Outcome | None = None
         error: ActorError | None = None
         if result.failure is not None:
+            self.calls.abandon(op)
             self.discard_instance()
             error = op.end or error_of(result.failure, op.entry, self.identity.id)
         elif result.status != 0:

@@ -50,6 +50,9 @@ __all__ = ["Host"]
 
 log = logging.getLogger("theater_bus.host")
 
+CANCEL_GRACE_MS = 1000.0
+"""What a cancelled host function has for its clean-up before it is abandoned."""
+
 
 class _Lanes:
     """The subscriptions of one actor."""
@@ -83,7 +86,10 @@ class Host:
         self.limits = settings.host_limits()
         self.grants = grants
         self.subjects = Subjects(settings.namespace)
-        self.engine = Engine(EngineSettings(turn_ms=settings.turn_ms, cache_dir=settings.cache_dir), telemetry)
+        self.engine = Engine(
+            EngineSettings(turn_ms=settings.turn_ms, cache_dir=settings.cache_dir, cancel_grace_ms=CANCEL_GRACE_MS),
+            telemetry,
+        )
         self.engine_name = f"wasmtime {version('wasmtime')}"
         self.started_ms = int(time() * 1000)
         self.draining = False

@@ -25,7 +25,7 @@ from theater_bus.plugins import BoundFunction, HostFunction
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
     from theater_bus.host.operation import Operation
-    from theater_bus.telemetry import HostCallTrace
+    from theater_bus.telemetry import HostCallOutcome, HostCallTrace
 
 __all__ = ["ActorContext", "HostCalls"]
 
@@ -37,16 +37,18 @@ CHAIN_EVENTS = 1024
 class _Frame:
     """One host call in progress."""
 
-    __slots__ = ("function", "index", "input", "op", "open", "trace")
+    __slots__ = ("function", "index", "input", "is_log", "op", "open", "started", "trace")
 
     def __init__(
-        self, op: Operation, index: int, function: HostFunction, data: bytes, trace: HostCallTrace | None
+        self, op: Operation, index: int, function: HostFunction, data: bytes, started: int, is_log: bool
     ) -> None:
         self.op = op
+        self.started = started
+        self.is_log = is_log
         self.index = index
         self.function = function
         self.input = data
-        self.trace = trace
+        self.trace: HostCallTrace | None = None
         self.open = True
 
 
@@ -56,7 +58,7 @@ _FRAME: ContextVar[_Frame | None] = ContextVar("theater_bus_host_call", default=
 class HostCalls:
     """The imports of one actor, bound to its capability instances."""
 
-    __slots__ = ("_actor", "_middleware", "imports")
+    __slots__ = ("_actor", "_middleware", "_pending", "imports")
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class HostCalls:
     ) -> None:
         self._actor = actor
         self._middleware = tuple(middleware)
+        self._pending: _Frame | None = None
         self.imports = tuple(
             HostImport(function.interface, function.name, self._import(function, bound))
             for function, bound in functions
@@ -89,63 +92,84 @@ class HostCalls:
             if op is None or op.recording is None:
                 raise RuntimeError("a host call without an operation")
             started = time_ns()
-            trace = None
+            frame = _Frame(op, op.recording.calls, function, data, started, is_log)
             if op.trace is not None:
-                trace = op.trace.host_call(function.interface, function.name, function.effect == "external", started)
-            frame = _Frame(op, op.recording.calls, function, data, trace)
+                frame.trace = op.trace.host_call(
+                    function.interface, function.name, function.effect == "external", started
+                )
             token = _FRAME.set(frame)
             try:
                 answer = bound(data)
             except BaseException as error:
-                self._ended(frame, started, "raised", None, error)
+                self._ended(frame, "raised", None, error)
                 raise
             finally:
                 _FRAME.reset(token)
             if type(answer) is not bytes:
-                return self._waiting(answer, frame, started)  # type: ignore[arg-type]
-            frame.open = False
-            if is_log:
-                op.recording.log(started, function.interface, data, str(function.codec.decode_args(data)[0]))
-                self._observe(frame, started, "returned", None)
-            else:
-                self._ended(frame, started, "returned", answer, None)
+                return self._waiting(answer, frame)  # type: ignore[arg-type]
+            self._ended(frame, "returned", answer, None)
             return answer
 
         return call
 
-    async def _waiting(self, answer: Coroutine[Any, Any, bytes], frame: _Frame, started: int) -> bytes:
+    def abandon(self, op: Operation) -> None:
+        """`op` is over. A host function of it that still runs, in spite of its cancellation, is left and named."""
+        frame = self._pending
+        if frame is None or frame.op is not op:
+            return
+        function = frame.function
+        log.warning(
+            "host function did not end when its operation was over, and is abandoned: %s.%s of %s",
+            function.interface,
+            function.name,
+            self._actor.identity.id,
+        )
+        self._ended(frame, "unknown", None, TimeoutError("abandoned"))
+
+    async def _waiting(self, answer: Coroutine[Any, Any, bytes], frame: _Frame) -> bytes:
         _FRAME.set(frame)
+        self._pending = frame
         if frame.trace is not None:
             frame.trace.activate()
         try:
             output = await answer
         except asyncio.CancelledError as error:
-            self._ended(frame, started, "unknown", None, error)
+            self._ended(frame, "unknown", None, error)
             raise
         except BaseException as error:
-            self._ended(frame, started, "raised", None, error)
+            self._ended(frame, "raised", None, error)
             raise
-        self._ended(frame, started, "returned", output, None)
+        self._ended(frame, "returned", output, None)
         return output
 
     def _ended(
-        self, frame: _Frame, started: int, outcome: Any, output: bytes | None, error: BaseException | None
+        self, frame: _Frame, outcome: HostCallOutcome, output: bytes | None, error: BaseException | None
     ) -> None:
+        """Observe and record a call, once: an abandoned one ends a second time, when nobody listens any more."""
+        if not frame.open:
+            return
         frame.open = False
-        function = frame.function
-        recording = frame.op.recording
-        self._observe(frame, started, outcome, error)
-        if recording is not None:
-            try:
-                recording.host_call(started, function.interface, function.name, frame.input, outcome, output)
-            except ActorError:
-                if error is None:
-                    raise
+        self._pending = None
+        function, recording = frame.function, frame.op.recording
+        self._observe(frame, outcome, error)
+        if recording is None:
+            return
+        try:
+            if frame.is_log and error is None:
+                text = str(function.codec.decode_args(frame.input)[0])
+                recording.log(frame.started, function.interface, frame.input, text)
+            else:
+                recording.host_call(frame.started, function.interface, function.name, frame.input, outcome, output)
+        except ActorError:
+            if error is None:
+                raise
 
-    def _observe(self, frame: _Frame, started: int, outcome: Any, error: BaseException | None) -> None:
+    def _observe(self, frame: _Frame, outcome: HostCallOutcome, error: BaseException | None) -> None:
         function = frame.function
         now = time_ns()
-        self._actor.services.telemetry.observe_host_call(function.interface, function.name, outcome, now - started)
+        self._actor.services.telemetry.observe_host_call(
+            function.interface, function.name, outcome, now - frame.started
+        )
         if frame.trace is not None:
             frame.trace.end(outcome, None if error is None else _error_type(error), now)
 

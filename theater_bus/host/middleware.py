@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from theater_bus.capability import HostCall, HostCallMiddleware, OperationInfo, OperationMiddleware
-from theater_bus.errors import ActorError
-from theater_bus.host.failure import unexpected
+from theater_bus.errors import ActorError, HandlerError, OperationTimeout
 
 if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from theater_bus.host.package import FunctionEntry
 
 __all__ = ["Middleware", "around_host_call"]
+
+log = logging.getLogger("theater_bus.host")
 
 
 class _Ended:
@@ -41,51 +45,98 @@ class _Ended:
             self.future.exception()
 
 
+class _Passage:
+    """One operation on its way through the middleware. Until it enters the guest it can be refused, or cut."""
+
+    __slots__ = ("_actor", "_enter", "_op", "_over", "entered", "task")
+
+    def __init__(self, actor: Actor, op: Operation, enter: Callable[[Operation], None]) -> None:
+        self._actor = actor
+        self._op = op
+        self._enter = enter
+        self._over = False
+        self.entered = False
+        self.task: asyncio.Task[None] | None = None
+
+    async def proceed(self) -> bytes:
+        """Run the guest and wait for its answer. Once only, and not after the operation was cut."""
+        if self._over:
+            raise RuntimeError("this operation has run, or is over")
+        self._over = self.entered = True
+        op = self._op
+        if op.timer is not None:
+            op.timer.cancel()
+            op.timer = None
+        ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        op.answers.append(_Ended(ended))
+        self._enter(op)
+        return await ended
+
+    def refuse(self, error: ActorError) -> None:
+        """End the operation before it entered the guest."""
+        if not self._over:
+            self._over = True
+            error.ran = error.details["ran"] = "never"
+            self._actor.refuse_started(self._op, error)
+
+
 class Middleware:
     """All operation middleware of a host as one. An operation waits in the guest's place while it runs."""
 
     def __init__(self, items: Sequence[OperationMiddleware]) -> None:
         self._items = list(items)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._passages: dict[Operation, _Passage] = {}
 
     def run(self, actor: Actor, op: Operation, enter: Callable[[Operation], None]) -> None:
-        """Run the middleware around `op`; `enter` puts it into the guest."""
-        task = asyncio.get_running_loop().create_task(self._around(actor, op, enter), name="theater-bus middleware")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        """Run the middleware around `op`, within its deadline; `enter` puts it into the guest."""
+        passage = self._passages[op] = _Passage(actor, op, enter)
+        passage.task = actor.services.loop.create_task(self._around(actor, op, passage), name="theater-bus middleware")
+        passage.task.add_done_callback(lambda _: self._passages.pop(op, None))
+        if op.deadline is not inf:
+            op.timer = actor.services.loop.call_at(op.deadline, self.cut, op, _too_late(op))
 
-    async def _around(self, actor: Actor, op: Operation, enter: Callable[[Operation], None]) -> None:
+    def cut(self, op: Operation, end: ActorError) -> None:
+        """End an operation that its middleware has not let in yet."""
+        passage = self._passages.get(op)
+        if passage is not None and not passage.entered and passage.task is not None:
+            passage.task.cancel(end.code)
+            passage.refuse(end)
+
+    async def _around(self, actor: Actor, op: Operation, passage: _Passage) -> None:
         identity = actor.identity
         info = OperationInfo(identity.namespace, identity.id, op.entry.name, op.caller, op.proof, op.params.standalone)
-        entered = False
-
-        async def proceed() -> bytes:
-            nonlocal entered
-            entered = True
-            ended: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-            op.answers.append(_Ended(ended))
-            enter(op)
-            return await ended
-
-        chain: Callable[[], Awaitable[bytes]] = proceed
+        chain: Callable[[], Awaitable[bytes]] = passage.proceed
         for item in reversed(self._items):
             chain = _wrapped(item, info, chain)
-        refusal: ActorError | None = None
         try:
             await chain()
         except ActorError as error:
-            refusal = error
+            passage.refuse(error)
         except Exception as error:  # noqa: BLE001  middleware is a plugin's: what it raises ends this operation only
-            refusal = unexpected(identity.id, error)
-        if not entered:
-            actor.refused_by_middleware(
-                op, refusal or unexpected(identity.id, RuntimeError("middleware never proceeded"))
-            )
+            passage.refuse(_failed(identity.id, op, error))
+        else:
+            passage.refuse(_failed(identity.id, op, RuntimeError("it answered without a call of proceed")))
 
     async def close(self) -> None:
-        """Wait for what still runs."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
+        """End what still runs behind operations that are over."""
+        tasks = [passage.task for passage in self._passages.values() if passage.task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+
+def _too_late(op: Operation) -> OperationTimeout:
+    return OperationTimeout(f"{op.entry.name} waited in the host's middleware until its deadline", phase="queued")
+
+
+def _failed(actor: str, op: Operation, error: Exception) -> HandlerError:
+    correlation = token_hex(8)
+    log.error("operation middleware failed: actor=%s correlation=%s", actor, correlation, exc_info=error)
+    return HandlerError(
+        f"a plugin's middleware failed around {op.entry.name}; the host's log has the cause under {correlation}",
+        correlation=correlation,
+    )
 
 
 def _wrapped(
