@@ -8,7 +8,7 @@ Source: wire protocol, "Requests and replies", "Keys" and "Errors".
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import urandom
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -132,7 +132,9 @@ class ActorHandle:
             if trace is not None:
                 trace.end(code)
 
-    def bind(self, protocol: type[P], *, interface: str | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> P:
+    def bind(
+        self, protocol: Callable[..., P], *, interface: str | None = None, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> P:
         """The actor as `protocol`: a `typing.Protocol` whose `async def` methods are exported functions.
 
         A type checker then knows parameters and results. `interface` is put before every name. Methods that the

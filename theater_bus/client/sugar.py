@@ -84,15 +84,16 @@ class Calls:
 
 def bind(
     handle: ActorHandle,
-    protocol: type[P],
+    protocol: Callable[..., P],
     interface: str | None,
     timeout: float,
     run: Callable[[Coroutine[Any, Any, Any]], Any] | None = None,
 ) -> P:
     """An object with the methods of `protocol`, each of which calls the function of its name.
 
-    With `run`, which waits for a coroutine, the methods are plain ones. Raises `ConfigurationError` for what is no
-    protocol, or has a method of the wrong kind.
+    `protocol` is a class; it is not annotated `type[P]` because mypy lets no protocol stand for that. With `run`,
+    which waits for a coroutine, the methods are plain ones. Raises `ConfigurationError` for what is no protocol, or has
+    a method of the wrong kind.
     """
     calls = Calls(handle, timeout)
     prefix = "" if interface is None else f"{interface}."
@@ -106,9 +107,9 @@ def bind(
     return bound
 
 
-def methods_of(protocol: type[Any]) -> dict[str, Callable[..., Any]]:
+def methods_of(protocol: Callable[..., Any]) -> dict[str, Callable[..., Any]]:
     """The public methods that `protocol`, or a protocol that it extends, declares. Raises `ConfigurationError`."""
-    if not getattr(protocol, "_is_protocol", False):
+    if not isinstance(protocol, type) or not getattr(protocol, "_is_protocol", False):
         raise ConfigurationError("protocol", f"{protocol!r} is none", "declare class Name(typing.Protocol)")
     found: dict[str, Callable[..., Any]] = {}
     for cls in reversed(protocol.__mro__):

@@ -195,7 +195,9 @@ class SyncActorHandle(_Wrapper[ActorHandle]):
         """The event chain from `from_seq` on, to iterate."""
         return SyncChainView(self._inner.get_chain(from_seq), self._runner)
 
-    def bind(self, protocol: type[T], *, interface: str | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> T:
+    def bind(
+        self, protocol: Callable[..., T], *, interface: str | None = None, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> T:
         """The actor as `protocol`, whose methods here are plain `def`."""
         return bind(self._inner, protocol, interface, timeout, run=self._runner.run)
 
