@@ -1,0 +1,3 @@
+;; A component, which is another kind of WebAssembly binary.
+(component
+  (core module))

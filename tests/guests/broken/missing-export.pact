@@ -1,0 +1,4 @@
+exports {
+    get: func(state: u64) -> result<tuple<u64, u64>, string>
+    lost: func(state: u64) -> result<tuple<u64, u64>, string>
+}

@@ -1,0 +1,8 @@
+;; Exports what every guest must, and nothing else.
+(module
+  (memory (export "memory") 1)
+  (global $top (mut i32) (i32.const 1024))
+  (func (export "__pack_alloc") (param i32) (result i32)
+    (global.set $top (i32.add (global.get $top) (local.get 0)))
+    (i32.sub (global.get $top) (local.get 0)))
+  (func (export "__pack_free") (param i32 i32)))

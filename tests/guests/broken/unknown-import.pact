@@ -1,0 +1,6 @@
+imports {
+    nobody:here/thing { do: func() }
+}
+exports {
+    get: func(state: u64) -> result<tuple<u64, u64>, string>
+}
