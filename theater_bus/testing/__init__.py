@@ -1,1 +1,50 @@
-"""For the tests of plugins and actors: guests, fixtures and harnesses."""
+"""For the tests of plugins and actors: a harness without a guest, whole hosts, and guests.
+
+`capability_harness` calls a capability's functions directly; `running_host` gives a server, a host with the plugins
+under test and a client; `relay_guest` makes a guest that passes every call on to a capability; `guest` finds guests by
+name and builds them. As pytest fixtures: `pytest_plugins = ["theater_bus.testing.fixtures"]`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from theater_bus.testing.guests import Guest, build_guest, build_wat, guest
+    from theater_bus.testing.harness import CapabilityHarness, HarnessContext, capability_harness
+    from theater_bus.testing.relay import relay_guest
+    from theater_bus.testing.running import RunningHost, offering, running_host
+
+__all__ = [
+    "CapabilityHarness",
+    "Guest",
+    "HarnessContext",
+    "RunningHost",
+    "build_guest",
+    "build_wat",
+    "capability_harness",
+    "guest",
+    "offering",
+    "relay_guest",
+    "running_host",
+]
+
+_HOME = {
+    "CapabilityHarness": "harness",
+    "Guest": "guests",
+    "HarnessContext": "harness",
+    "RunningHost": "running",
+    "build_guest": "guests",
+    "build_wat": "guests",
+    "capability_harness": "harness",
+    "guest": "guests",
+    "offering": "running",
+    "relay_guest": "relay",
+    "running_host": "running",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

@@ -1,0 +1,242 @@
+"""Call a capability's functions without a guest: values cross the same conversions as they do in a host.
+
+    async with capability_harness(Clock, {"zone": "UTC"}) as clock:
+        assert await clock.call("now") > 0
+        assert clock.context.guest_lines == []
+
+The class is held against its pact first, so a harness that opens is also a plugin that loads. What the capability asks
+of its host is kept in `clock.context`: a `HarnessContext`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from theater_bus.capability import ActorIdentity, Capability, CapabilityError
+from theater_bus.core.grants import ALL
+from theater_bus.core.mailbox import Bounds
+from theater_bus.core.values.codec import value_codec
+from theater_bus.core.values.types import TupleOf, Type, Unit
+from theater_bus.core.wire.digest import effect_key
+from theater_bus.errors import ActorNotFound, ConfigurationError, Overloaded
+from theater_bus.host.granting import grant
+from theater_bus.plugins import CapabilityType, HostFunction, compile_capability
+
+__all__ = ["CapabilityHarness", "HarnessContext", "HarnessLogger", "capability_harness"]
+
+CallActor = Callable[[str, str, list[Any]], Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """The host call in progress."""
+
+    index: int
+    deadline: float
+    effect_key: str
+
+
+_CALL: ContextVar[_Call | None] = ContextVar("theater_bus_harness_call", default=None)
+
+
+class HarnessLogger:
+    """A logger that keeps what it is given: `records` are (level, event, fields)."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, str, dict[str, object]]] = []
+
+    def debug(self, event: str, **fields: object) -> None:
+        """Keep a record."""
+        self.records.append(("debug", event, fields))
+
+    def info(self, event: str, **fields: object) -> None:
+        """Keep a record."""
+        self.records.append(("info", event, fields))
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Keep a record."""
+        self.records.append(("warning", event, fields))
+
+    def error(self, event: str, **fields: object) -> None:
+        """Keep a record."""
+        self.records.append(("error", event, fields))
+
+
+class HarnessContext:
+    """A `Context` that keeps what a capability asks of its host, for a test to look at.
+
+    `guest_lines`, `enqueued` as (function, params), `failures`, `shutdowns` (the results) and `log.records` fill up;
+    `events` is what `chain()` gives; `actors` answers `call_actor`: a function of (actor, function, params).
+    """
+
+    def __init__(self, actor: ActorIdentity, grants: Mapping[str, Any]) -> None:
+        self.actor = actor
+        self.grants = grants
+        self.log = HarnessLogger()
+        self.guest_lines: list[str] = []
+        self.enqueued: list[tuple[str, list[Any]]] = []
+        self.failures: list[str] = []
+        self.shutdowns: list[bytes | None] = []
+        self.events: list[dict[str, Any]] = []
+        self.actors: CallActor = _nobody
+
+    @property
+    def deadline(self) -> float:
+        """When the current call ends, in seconds of the event loop's clock."""
+        return _current().deadline
+
+    @property
+    def call_id(self) -> int:
+        """The number of this call, from 0: a harness is one long operation."""
+        return _current().index
+
+    @property
+    def effect_key(self) -> str:
+        """The key by which the outside can deduplicate this call."""
+        return _current().effect_key
+
+    def guest_log(self, text: str) -> None:
+        """Keep a line."""
+        self.guest_lines.append(text)
+
+    async def chain(self) -> list[dict[str, Any]]:
+        """What the test put into `events`."""
+        return list(self.events)
+
+    def request_shutdown(self, result: bytes | None = None) -> None:
+        """Keep the request."""
+        self.shutdowns.append(result)
+
+    def enqueue(self, function: str, params: list[Any] | None = None) -> None:
+        """Keep the call. Raises `Overloaded` at the bound of a host."""
+        bound = Bounds().enqueues
+        if len(self.enqueued) >= bound:
+            raise Overloaded(f"{bound} calls of the capability wait already", bound="enqueues")
+        self.enqueued.append((function, list(params or ())))
+
+    async def call_actor(
+        self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int | None = None
+    ) -> Any:
+        """Ask `actors`. Raises what it raises."""
+        return await self.actors(actor, function, list(params or ()))
+
+    def report_failure(self, why: str) -> None:
+        """Keep the failure."""
+        self.failures.append(why)
+
+
+class CapabilityHarness:
+    """A started capability, ready to be called. Made by `capability_harness`.
+
+    `instance` is the capability, `context` what it was given, `type` its pact and functions.
+    """
+
+    def __init__(self, type_: CapabilityType, instance: Capability, context: HarnessContext) -> None:
+        self.type = type_
+        self.instance = instance
+        self.context = context
+        self._calls = 0
+
+    async def call(
+        self, function: str, *args: Any, interface: str | None = None, timeout_s: float = 5.0, **named: Any
+    ) -> Any:
+        """Call a function by its pact name with plain values, and return the plain result.
+
+        Parameters may be named, with `-` written as `_`. Raises `CapabilityError` with the value of an `err`, whatever
+        else the method raises, `TypeMismatch` for values that the pact does not allow, `TimeoutError`.
+        """
+        found = self._function(function, interface)
+        data = encode_arguments(found, args, named)
+        index, self._calls = self._calls, self._calls + 1
+        key = effect_key(self.context.actor.id, bytes(16), bytes(16), index, found.interface, function, data)
+        token = _CALL.set(_Call(index, asyncio.get_running_loop().time() + timeout_s, key))
+        try:
+            answer = found.bind(self.instance, _on_a_thread)(data)
+            if not isinstance(answer, bytes):
+                async with asyncio.timeout(timeout_s):
+                    answer = await answer
+        finally:
+            _CALL.reset(token)
+        return decode_answer(found, answer)
+
+    def _function(self, name: str, interface: str | None) -> HostFunction:
+        found = [f for (i, n), f in self.type.functions.items() if n == name and interface in (None, i)]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(f"{i}.{n}" for i, n in self.type.functions)
+        problem = "is in several interfaces" if found else "is not in the pact"
+        raise ConfigurationError("function", f"{name!r} {problem}", f"one of: {known}; or pass interface=")
+
+
+@asynccontextmanager
+async def capability_harness(
+    cls: type[Capability],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    actor: str = "an-actor",
+    snapshot: bytes | None = None,
+) -> AsyncIterator[CapabilityHarness]:
+    """A capability made as a host makes it: checked against its pact, given its settings, started, and stopped at the
+    end. `snapshot` is restored before the start.
+
+    Raises `PluginError` where class and pact do not agree, `SpawnRefused` for wrong settings.
+    """
+    type_ = compile_capability("the capability under test", cls)
+    granted = grant([type_], {type_.name: settings or {}}, ALL, ALL)
+    context = HarnessContext(ActorIdentity(actor, "default", actor, "harness"), granted.plain(type_.name))
+    instance = cls(context, granted.settings[type_.name])
+    if snapshot is not None:
+        instance.restore(snapshot)
+    await instance.start()
+    try:
+        yield CapabilityHarness(type_, instance, context)
+    finally:
+        await instance.stop()
+
+
+def encode_arguments(function: HostFunction, args: tuple[Any, ...], named: Mapping[str, Any]) -> bytes:
+    """What a guest would pass: nothing as the empty tuple, one parameter bare, more as a tuple."""
+    params = function.declaration.params
+    values = list(args)
+    names = [param.name.replace("-", "_") for param in params]
+    rest = dict(named)
+    values += [rest.pop(name) for name in names[len(values) :] if name in rest]
+    if rest or len(values) != len(params):
+        wanted, given = ", ".join(names) or "nothing", ", ".join([*map(repr, args), *named])
+        raise TypeError(f"{function.name} takes {wanted}, and got {given or 'nothing'}")
+    types = tuple(param.type for param in params)
+    type_, value = (types[0], values[0]) if len(types) == 1 else (TupleOf(types), values)
+    return value_codec(type_).encode(value).standalone()
+
+
+def decode_answer(function: HostFunction, answer: bytes) -> Any:
+    """The plain value of what a host function answered. Raises `CapabilityError` for the `err` of a result."""
+    declared: Type = function.declaration.result or Unit()
+    codec = value_codec(declared)
+    value = codec.decode(codec.check(answer))
+    if not function.fallible:
+        return value
+    assert isinstance(value, dict)
+    if "err" in value:
+        raise CapabilityError(value["err"])
+    return value["ok"]
+
+
+def _on_a_thread(function: Callable[[], Any]) -> Coroutine[Any, Any, Any]:
+    return asyncio.to_thread(function)
+
+
+def _current() -> _Call:
+    call = _CALL.get()
+    if call is None:
+        raise LookupError("there is no current operation: this code does not run within a host call")
+    return call
+
+
+async def _nobody(actor: str, function: str, params: list[Any]) -> Any:
+    raise ActorNotFound(f"the harness knows no actor {actor!r}. Fix: set context.actors", actor=actor)

@@ -1,0 +1,90 @@
+"""A guest for any capability: each of its functions as an export that passes its input on and answers with the answer.
+
+With it a capability is called through a real guest, host and server, and nobody has to write WebAssembly:
+
+    actor = await host.spawn(relay_guest(Clock), capabilities={"clock": {}})
+    await actor.call_function("now")
+
+An export has the name and the parameters of the function. A function with parameters whose result is a `result<T, E>`
+answers with `tuple<result<T, E>>`, since an export with that result would take the actor's state.
+"""
+
+from __future__ import annotations
+
+from theater_bus.capability import Capability
+from theater_bus.core.values.pact import format_interface, parse
+from theater_bus.core.values.types import Function, Interface, ResultOf, TupleOf
+from theater_bus.plugins import compile_capability
+from theater_bus.testing.guests import build_wat
+
+__all__ = ["relay_guest"]
+
+_HEAD = """(module
+{imports}
+  (memory (export "memory") 1)
+  (global $top (mut i32) (i32.const 1024))
+  (func $alloc (export "__pack_alloc") (param $size i32) (result i32) (local $at i32)
+    (local.set $at (global.get $top))
+    (global.set $top (i32.add (local.get $at) (i32.and (i32.add (local.get $size) (i32.const 7)) (i32.const -8))))
+    (block $room
+      (br_if $room (i32.le_u (global.get $top) (i32.mul (memory.size) (i32.const 65536))))
+      (br_if $room
+        (i32.ne (i32.const -1) (memory.grow (i32.add (i32.const 1) (i32.shr_u (local.get $size) (i32.const 16))))))
+      (global.set $top (local.get $at))
+      (return (i32.const 0)))
+    (local.get $at))
+  (func (export "__pack_free") (param $at i32) (param $size i32)
+    (if (i32.eq (global.get $top)
+                (i32.add (local.get $at) (i32.and (i32.add (local.get $size) (i32.const 7)) (i32.const -8))))
+      (then (global.set $top (local.get $at)))))
+
+  ;; An answer in a tuple of its own, copied to where there is room for one more node.
+  (func $wrapped (param $out i32) (param $sizes i32) (local $old i32) (local $size i32) (local $at i32)
+    (local.set $old (i32.load (local.get $out)))
+    (local.set $size (i32.load (local.get $sizes)))
+    (local.set $at (call $alloc (i32.add (local.get $size) (i32.const 16))))
+    (memory.copy (local.get $at) (local.get $old) (local.get $size))
+    (i64.store (i32.add (local.get $at) (local.get $size)) (i64.const 0x80000000b))
+    (i32.store offset=8 (i32.add (local.get $at) (local.get $size)) (i32.const 1))
+    (i32.store offset=12 (i32.add (local.get $at) (local.get $size)) (i32.load offset=12 (local.get $at)))
+    (i32.store offset=12 (local.get $at) (i32.load offset=8 (local.get $at)))
+    (i32.store offset=8 (local.get $at) (i32.add (i32.load offset=8 (local.get $at)) (i32.const 1)))
+    (i32.store (local.get $out) (local.get $at))
+    (i32.store (local.get $sizes) (i32.add (local.get $size) (i32.const 16))))
+"""
+_IMPORT = '  (import "{interface}" "{name}" (func $host{n} (param i32 i32 i32 i32) (result i32)))'
+_EXPORT = """
+  (func (export "{name}") (param $in i32) (param $size i32) (param $out i32) (param $sizes i32) (result i32)
+    (drop (call $host{n} (local.get $in) (local.get $size) (local.get $out) (local.get $sizes)))
+    {after}(i32.const 0))"""
+_WRAP = "(call $wrapped (local.get $out) (local.get $sizes))\n    "
+
+
+def relay_guest(cls: type[Capability]) -> bytes:
+    """The module of a guest that relays to every function of a capability. Raises `PluginError` for a wrong one."""
+    type_ = compile_capability("the capability under test", cls)
+    functions = list(type_.functions.values())
+    imports = "\n".join(_IMPORT.format(interface=f.interface, name=f.name, n=n) for n, f in enumerate(functions))
+    exports = "".join(
+        _EXPORT.format(
+            name=f.name,
+            n=n,
+            after=_WRAP if _is_wrapped(f.declaration) else "",
+        )
+        for n, f in enumerate(functions)
+    )
+    wanted = "\n".join(f"    {interface.name}" for interface in type_.interfaces)
+    shown = format_interface(Interface("", tuple(_exported(f.declaration) for f in functions)))
+    pact = parse(f"imports {{\n{wanted}\n}}\n{shown}", "relay.pact")
+    provided = {interface.name: interface for interface in type_.interfaces}
+    return build_wat(_HEAD.format(imports=imports) + exports + ")", pact, provided)
+
+
+def _is_wrapped(function: Function) -> bool:
+    return bool(function.params) and isinstance(function.result, ResultOf)
+
+
+def _exported(function: Function) -> Function:
+    if not _is_wrapped(function) or function.result is None:
+        return function
+    return Function(function.name, function.params, TupleOf((function.result,)))

@@ -1,0 +1,113 @@
+"""A whole host for one test: its own nats-server, a host with the plugins under test, and a client.
+
+async with running_host(Clock, audit_plugin) as host:
+    actor = await host.spawn(guest("counter"))
+    assert await actor.call_function("increment", [5]) == 5
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from theater_bus.bus import EmbeddedServer
+from theater_bus.capability import Capability, hookimpl
+from theater_bus.client.actor import ActorHandle
+from theater_bus.client.connecting import connect
+from theater_bus.client.theater import Theater
+from theater_bus.core.manifest import Manifest
+from theater_bus.core.manifest.reading import from_mapping
+from theater_bus.host.host import Host
+from theater_bus.host.settings import HostSettings
+from theater_bus.host.spawning import NO_STATE, SpawnRequest
+from theater_bus.plugins import PluginRegistry
+from theater_bus.plugins.registry import HOOK_BOUND_S
+from theater_bus.telemetry import Telemetry
+from theater_bus.testing.guests import Guest
+from theater_bus.testing.relay import relay_guest
+
+__all__ = ["RunningHost", "offering", "running_host"]
+
+
+class RunningHost:
+    """What `running_host` gives: `host` (the host itself), `theater` (a client), `url` (the server)."""
+
+    def __init__(self, host: Host, theater: Theater, url: str) -> None:
+        self.host = host
+        self.theater = theater
+        self.url = url
+
+    async def spawn(
+        self,
+        package: Guest | bytes | type[Capability],
+        *,
+        id: str | None = None,
+        state: Any = NO_STATE,
+        parent: str | None = None,
+        **manifest: Any,
+    ) -> ActorHandle:
+        """Start an actor and return its handle. Further arguments are tables and keys of its manifest, over a guest's.
+
+        A capability class is called through a guest that relays to it (`relay_guest`). Raises what the host refuses.
+        """
+        if isinstance(package, type):
+            manifest.setdefault("capabilities", {package.name: {}})
+            package = relay_guest(package)
+        wasm = package if isinstance(package, bytes) else package.wasm
+        tables = {"name": "under-test"} if isinstance(package, bytes) else tomllib.loads(package.manifest_text)
+        tables.pop("package", None)
+        request = SpawnRequest(_manifest(tables | manifest), wasm, id, state, parent)
+        actor = await self.host.spawn(request)
+        return self.theater.actor(actor.identity.id)
+
+
+@asynccontextmanager
+async def running_host(
+    *plugins: object,
+    installed: Iterable[str] = (),
+    server: EmbeddedServer | None = None,
+    telemetry: Telemetry | None = None,
+    hook_bound_s: float = HOOK_BOUND_S,
+    **settings: Any,
+) -> AsyncIterator[RunningHost]:
+    """A host with these plugins, and a client of it; stopped at the end, the server too unless it is given.
+
+    `plugins` are modules or objects with hooks, or capability classes; `installed` names installed plugins to load
+    beside them. `settings` are those of `HostSettings`. Raises `PluginError` for a plugin that does not load.
+    """
+    extra = [_named(plugin) for plugin in plugins]
+    registry = PluginRegistry.discover(allow=installed, extra=extra, hook_bound_s=hook_bound_s)
+    if registry.failures:
+        raise registry.failures[0]
+    async with AsyncExitStack() as stack:
+        if server is None:
+            server = await stack.enter_async_context(EmbeddedServer())
+        chosen = HostSettings(servers=(server.url,), **settings)
+        host = await Host.start(chosen, registry=registry, telemetry=telemetry)
+        await stack.enter_async_context(host)
+        theater = await stack.enter_async_context(connect(server.url, namespace=chosen.namespace))
+        yield RunningHost(host, theater, server.url)
+
+
+def offering(*classes: type[Capability]) -> object:
+    """A plugin that offers these capabilities and nothing else."""
+
+    @hookimpl
+    def theater_capabilities() -> Iterable[type[Capability]]:
+        return classes
+
+    return SimpleNamespace(theater_capabilities=theater_capabilities)
+
+
+def _named(plugin: object) -> tuple[str, object]:
+    if isinstance(plugin, type) and issubclass(plugin, Capability):
+        return plugin.name, offering(plugin)
+    name = getattr(plugin, "__name__", None) or type(plugin).__name__
+    return str(name), plugin
+
+
+def _manifest(tables: Mapping[str, Any]) -> Manifest:
+    return from_mapping(tables, "the test's manifest")
