@@ -47,6 +47,7 @@ WRAPPERS = {
 }
 NESTED_TYPES = {
     "option": (Record("r", (Field("f", OptionOf(SelfRef())),)), {"f": None}, lambda plain: {"f": plain}),
+    "record": (OptionOf(Record("r", (Field("f", OptionOf(SelfRef())),))), {"f": None}, lambda plain: {"f": plain}),
     "list": (Variant("v", (Case("c", ListOf(SelfRef())),)), {"c": []}, lambda plain: {"c": [plain]}),
     "spread": (
         Variant("v", (Case("end", None), Case("c", TupleOf((SelfRef(), Scalar.U8))))),

@@ -234,7 +234,7 @@ class _Compiler:
                 ((name, payload),) = value.items()
             if type(name) is not str:
                 raise Fault(expected, shown(value))
-            case = cases.get(name) or cases.get(folded.get(fold_name(name), ""))
+            case = cases.get(name) or cases.get(folded.get(fold_name(name), name))
             if case is None:
                 raise Fault(expected, shown(name))
             encoders, head = case
@@ -270,17 +270,17 @@ _NO_PAYLOAD = object()
 
 def _payload_values(payload: object, count: int, case: str) -> tuple[object, ...] | list[object]:
     """The payload values to write: a tuple payload is spread, as guests do."""
+    if not count:
+        if payload is _NO_PAYLOAD or payload is None:
+            return ()
+        raise Fault("no payload", shown(payload)).under(f".{case}")
     if payload is _NO_PAYLOAD:
-        if count:
-            raise Fault("a payload", "only the case name").under(f".{case}")
-        return ()
+        raise Fault("a payload", "only the case name").under(f".{case}")
     if count == 1:
         return (payload,)
-    if not count and payload is not None:
-        raise Fault("no payload", shown(payload)).under(f".{case}")
-    if count and (not isinstance(payload, list | tuple) or len(payload) != count):
+    if not isinstance(payload, list | tuple) or len(payload) != count:
         raise Fault(f"tuple of {count}", shown(payload)).under(f".{case}")
-    return payload if isinstance(payload, list | tuple) else ()
+    return payload
 
 
 def _tuple_encoder(encoders: list[Encoder]) -> Encoder:

@@ -13,7 +13,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Sequence
 from math import isfinite
-from typing import Never, TypeAlias
+from typing import TypeAlias
 
 from theater_bus.core.values.mismatch import Fault, shown
 from theater_bus.core.values.model import FORMATS, WIDTHS, Kind
@@ -217,7 +217,7 @@ def _bytes_encoder(json: bool) -> Encoder:
         if isinstance(value, list | tuple):
             if _all_of(int, value) and (not value or (min(value) >= 0 and max(value) <= 255)):
                 return bytes(value)
-            _blame_item(value, one)
+            raise _item_fault(value, one)
         found = bytes_from_json(value) if json else None
         if found is None:
             raise Fault(expected, shown(value))
@@ -233,7 +233,7 @@ def _chars_encoder() -> Encoder:
         try:
             data = struct.pack(f"<{len(value)}I", *map(_code_point, value))
         except Fault:
-            _blame_item(value, encode_char)
+            raise _item_fault(value, encode_char) from None
         append_array(Kind.CHAR, len(value), data, out)
 
     return encode_chars
@@ -259,7 +259,7 @@ def _numbers_encoder(kind: Kind, json: bool) -> Encoder:
         try:
             data = struct.pack(f"<{len(value)}{code}", *read_items(value))
         except (Fault, struct.error, OverflowError):
-            _blame_item(value, one)
+            raise _item_fault(value, one) from None
         append_array(kind, len(value), data, out)
 
     return encode_numbers
@@ -269,12 +269,12 @@ def _all_of(wanted: type, items: Iterable[object]) -> bool:
     return set(map(type, items)) <= {wanted}
 
 
-def _blame_item(items: Iterable[object], encode: Encoder) -> Never:
-    """Raise the fault of the first item that `encode` refuses; one of them it does."""
+def _item_fault(items: Iterable[object], encode: Encoder) -> Fault:
+    """The fault of the first item that `encode` refuses, which there is."""
     out: Out = []
-    try:
-        for item in items:
-            encode(item, out, [], 1)
-    except Fault as fault:
-        raise fault.under(f"[{len(out)}]") from None
-    raise AssertionError("no item is at fault")
+    rest = iter(items)
+    while True:
+        try:
+            encode(next(rest), out, [], 1)
+        except Fault as fault:
+            return fault.under(f"[{len(out)}]")

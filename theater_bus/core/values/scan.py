@@ -83,8 +83,7 @@ def scan(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Layout:
     if layout is not None:
         return layout
     layout = _canonical(encode(decode(data, limits)), limits)
-    if layout is None:
-        raise AssertionError("the encoder's output is not canonical")
+    assert layout is not None, "the encoder's output is canonical, and the decoder has kept the limits"
     return layout
 
 

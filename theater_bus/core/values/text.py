@@ -69,10 +69,12 @@ def _write(value: Value, parts: list[str]) -> None:
                 parts.append(f"<{format_tag(tag_of(value).args[0])}>")
         case TupleValue(items):
             _write_items("(", items, ")", parts)
-        case OptionValue(inner, None):
-            parts.append(f"none<{format_tag(inner)}>")
-        case OptionValue(inner, some) if some is not None:
-            _write_items(f"some<{format_tag(inner)}>(", (some,), ")", parts)
+        case OptionValue(inner, some):
+            tag = format_tag(inner)
+            if some is None:
+                parts.append(f"none<{tag}>")
+            else:
+                _write_items(f"some<{tag}>(", (some,), ")", parts)
         case ResultValue(ok, err, is_ok, payload_value):
             tags = f"<{format_tag(ok)}, {format_tag(err)}>("
             _write_items(("ok" if is_ok else "err") + tags, (payload_value,), ")", parts)
@@ -82,10 +84,10 @@ def _write(value: Value, parts: list[str]) -> None:
                 parts.append(f"{', ' if place else ''}{_name(field)}: ")
                 _write(item, parts)
             parts.append("}")
-        case VariantValue(name, case, _, items):
-            parts.append(f"{_name(name) if name else ''}::{_name(case)}")
-            if items:
-                _write_items("(", items, ")", parts)
+        case _:
+            parts.append(f"{_name(value.name) if value.name else ''}::{_name(value.case)}")
+            if value.payload:
+                _write_items("(", value.payload, ")", parts)
 
 
 def _write_items(opening: str, items: tuple[Value, ...], closing: str, parts: list[str]) -> None:
