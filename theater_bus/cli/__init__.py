@@ -1,1 +1,1 @@
-"""."""
+"""The command line: `theater-bus`, also `tbus`. One module per command, imported when it is called."""

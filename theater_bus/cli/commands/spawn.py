@@ -1,0 +1,50 @@
+"""`theater-bus spawn`: from a manifest to an actor that answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from theater_bus.cli.arguments import json_argument
+from theater_bus.cli.command import define
+from theater_bus.cli.invocation import Invocation
+
+__all__ = ["command"]
+
+
+@define("spawn", short_help="Start an actor from its manifest.")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--id", "actor_id", metavar="ID", help="The actor's id; without it the manifest's, else a generated one.")
+@click.option("--state", metavar="JSON", help="The initial state, instead of the manifest's.")
+@click.option(
+    "--package", type=click.Path(path_type=Path), metavar="FILE", help="The module, instead of the manifest's."
+)
+@click.option("--host", metavar="HOST", help="The host to run it; without it the one with the fewest actors.")
+def command(
+    invocation: Invocation,
+    manifest: Path,
+    actor_id: str | None,
+    state: str | None,
+    package: Path | None,
+    host: str | None,
+) -> None:
+    """Start an actor from its MANIFEST (TOML) and print its id when it answers.
+
+    The package travels through the server's object store, so the host need not share a file system with you.
+    """
+    from theater_bus.client.unset import UNSET
+
+    invocation.doing = f"spawn {manifest}"
+    initial = UNSET if state is None else json_argument(state, "--state")
+
+    async def main() -> None:
+        async with invocation.theater() as theater:
+            actor = await theater.spawn(
+                manifest, package=package, id=actor_id, state=initial, host=host, timeout=invocation.timeout_s
+            )
+            status = await actor.get_status(timeout=invocation.timeout_s)
+        shown = {"id": actor.id, "name": status.name, "host": status.host, "phase": status.phase}
+        invocation.out.document(shown, lambda: actor.id)
+
+    invocation.run(main)
