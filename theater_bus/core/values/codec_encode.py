@@ -136,7 +136,7 @@ class _Compiler:
         at = 8 + len(tag) + 4
 
         def encode_list(value: object, out: Out, fix: Fixes, depth: int) -> None:
-            if not isinstance(value, list | tuple):
+            if type(value) is not list and not isinstance(value, tuple):
                 raise Fault("list", shown(value))
             if value and depth >= MAX_DEPTH:
                 raise too_deep()
@@ -278,7 +278,7 @@ def _payload_values(payload: object, count: int, case: str) -> tuple[object, ...
         raise Fault("a payload", "only the case name").under(f".{case}")
     if count == 1:
         return (payload,)
-    if not isinstance(payload, list | tuple) or len(payload) != count:
+    if (type(payload) is not list and not isinstance(payload, tuple)) or len(payload) != count:
         raise Fault(f"tuple of {count}", shown(payload)).under(f".{case}")
     return payload
 
@@ -287,7 +287,7 @@ def _tuple_encoder(encoders: list[Encoder]) -> Encoder:
     count = len(encoders)
 
     def encode_tuple(value: object, out: Out, fix: Fixes, depth: int) -> None:
-        if not isinstance(value, list | tuple) or len(value) != count:
+        if (type(value) is not list and not isinstance(value, tuple)) or len(value) != count:
             raise Fault(f"tuple of {count}", shown(value))
         if count and depth >= MAX_DEPTH:
             raise too_deep()
@@ -351,7 +351,7 @@ def _flags_mask(type_: Flags, json: bool) -> Callable[[object], int]:
             return value
         if json and not bits and type(value) is str:
             return mask(decimal(value, expected))
-        if not isinstance(value, list | tuple) or not bits:
+        if (type(value) is not list and not isinstance(value, tuple)) or not bits:
             raise Fault(expected, shown(value))
         found = 0
         for name in value:
@@ -377,7 +377,7 @@ def _flags_array_encoder(type_: Flags, json: bool) -> Encoder:
     mask = _flags_mask(type_, json)
 
     def encode_flags(value: object, out: Out, fix: Fixes, depth: int) -> None:
-        if not isinstance(value, list | tuple):
+        if type(value) is not list and not isinstance(value, tuple):
             raise Fault("list<flags>", shown(value))
         masks: list[bytes] = []
         try:

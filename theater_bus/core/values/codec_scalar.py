@@ -228,7 +228,7 @@ def _bytes_encoder(json: bool) -> Encoder:
 
 def _chars_encoder() -> Encoder:
     def encode_chars(value: object, out: Out, fix: Fixes, depth: int) -> None:
-        if not isinstance(value, list | tuple):
+        if type(value) is not list and not isinstance(value, tuple):
             raise Fault("list<char>", shown(value))
         try:
             data = struct.pack(f"<{len(value)}I", *map(_code_point, value))
@@ -254,7 +254,7 @@ def _numbers_encoder(kind: Kind, json: bool) -> Encoder:
         raise Fault(name, "an item of another type")
 
     def encode_numbers(value: object, out: Out, fix: Fixes, depth: int) -> None:
-        if not isinstance(value, list | tuple):
+        if type(value) is not list and not isinstance(value, tuple):
             raise Fault(f"list<{name}>", shown(value))
         try:
             data = struct.pack(f"<{len(value)}{code}", *read_items(value))

@@ -116,12 +116,12 @@ def _infer(plain: object, json: bool, depth: int) -> Value:
         if json and not isfinite(plain):
             raise Fault('a JSON number or {"$float": "nan"}', shown(plain))
         return FloatValue.of(Kind.F64, plain)
-    if isinstance(plain, bytes | bytearray | memoryview):
-        return ArrayValue(Kind.U8, bytes(plain))
-    if isinstance(plain, list | tuple):
-        return _list(plain, json, depth)
     if type(plain) is dict:
         return _map(plain, json, depth)
+    if type(plain) is list or isinstance(plain, tuple):
+        return _list(plain, json, depth)
+    if isinstance(plain, bytes | bytearray | memoryview):
+        return ArrayValue(Kind.U8, bytes(plain))
     raise Fault("a plain value", shown(plain))
 
 

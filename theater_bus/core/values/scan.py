@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 _FIRST_NODE = HEADER.size
-_ARRAY = int(Kind.ARRAY)
+_ARRAY, _TUPLE = int(Kind.ARRAY), int(Kind.TUPLE)
 _FEW = len(INDICES)
 _FIXED = frozenset(int(kind) for kind in FORMATS)
 
@@ -101,8 +101,9 @@ def children_of(data: bytes, at: int) -> tuple[int, ...]:
     """The child indices of the composite node at `at` of a validated canonical buffer."""
     kind, length = NODE.unpack_from(data, at)
     end = at + 8 + length
-    first = _INNER[kind](data, at + 8, end)
-    return tuple(indices((end - first) >> 2).unpack_from(data, first))
+    first = at + 12 if kind == _TUPLE else _INNER[kind](data, at + 8, end)
+    count = (end - first) >> 2
+    return (INDICES[count] if count < _FEW else indices(count)).unpack_from(data, first)
 
 
 def result_side(data: bytes, at: int) -> tuple[bool, int]:
@@ -156,9 +157,9 @@ def _canonical(data: bytes, limits: Limits) -> Layout | None:
     if not _FIRST_NODE + NODE.size <= size <= limits.max_bytes:
         return None
     magic, version, _flags, count, root = HEADER.unpack_from(data)
-    if magic != b"CGRF" or version != 2 or root + 1 != count or count > min(limits.max_nodes, limits.max_values):
+    if magic != b"CGRF" or version != 2 or root + 1 != count or count * 8 > size - _FIRST_NODE:
         return None
-    if count * NODE.size > size - _FIRST_NODE:
+    if count > limits.max_nodes or count > limits.max_values:
         return None
     offsets: list[int] = []
     fixups: list[int] = []
@@ -183,8 +184,8 @@ def _canonical(data: bytes, limits: Limits) -> Layout | None:
         if first < 0:
             return None
         if first < at:
-            count = (at - first) >> 2
-            children = (INDICES[count] if count < _FEW else indices(count)).unpack_from(data, first)
+            arity = (at - first) >> 2
+            children = (INDICES[arity] if arity < _FEW else indices(arity)).unpack_from(data, first)
             expected = node - 1
             for child in reversed(children):
                 if child != expected:
@@ -241,7 +242,13 @@ def text_end(data: bytes, at: int, end: int) -> int:
 
 
 def _string(data: bytes, at: int, end: int) -> int:
-    return end if text_end(data, at, end) == end else -1
+    if end - at < 4 or U32.unpack_from(data, at)[0] != end - at - 4:
+        return -1
+    try:
+        data[at + 4 : end].decode()
+    except UnicodeDecodeError:
+        return -1
+    return end
 
 
 def _array(data: bytes, at: int, end: int) -> int:
