@@ -73,7 +73,10 @@ def gives(hint: Any, declared: Type) -> bool:
 def arrives_as(declared: Type) -> str:
     """The annotation to write for a declared type: `bytes | None` for `option<list<u8>>`."""
     forms = _forms(declared)
-    return "Any" if forms is None else " | ".join(dict.fromkeys(_written(form) for form in forms))
+    if forms is None:
+        return "Any"
+    written = dict.fromkeys(_written(form) for form in forms)
+    return " | ".join(sorted(written, key="None".__eq__))
 
 
 def shown(hint: Any) -> str:

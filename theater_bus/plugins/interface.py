@@ -29,8 +29,8 @@ __all__ = ["BoundFunction", "CapabilityType", "Effect", "HostFunction", "compile
 
 Way = Literal["plain", "async", "blocking"]
 
-_TAKEN = frozenset({"self", "context", "settings"})
-"""Names that are no attributes of `Capability` and yet mean something in every instance."""
+_TAKEN = frozenset({"self", "name", "pact", "context", "settings"})
+"""Names that `Capability` does not define and that yet mean something in every class or instance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ class _Declared:
     line: str
 
     def __str__(self) -> str:
-        return f"{self.line}: {format_function(self.function)}"
+        return f"{self.line}: {self.function.name}: {format_function(self.function)}"
 
 
 def _declared(pact: PactFile) -> list[_Declared]:
@@ -237,7 +237,8 @@ def _line_of(cls: type, method: Callable[..., Any]) -> str:
     """`clock.py:12: Clock.now(self) -> int`."""
     code = inspect.unwrap(method).__code__
     place = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
-    return f"{place}: {cls.__qualname__}.{method.__name__}{inspect.signature(method)}"
+    signature = str(inspect.signature(method)).replace("'", "")
+    return f"{place}: {cls.__qualname__}.{method.__name__}{signature}"
 
 
 def _stub(name: str, function: Function) -> str:
