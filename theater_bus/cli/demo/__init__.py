@@ -1,0 +1,1 @@
+"""`theater-bus demo`: the main job in one minute, on real guests and real messages."""
