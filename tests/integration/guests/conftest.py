@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from theater_bus.core.values.codec import function_codec, value_codec
@@ -64,11 +65,16 @@ class LoadedGuest:
         return outcome.error
 
 
+@pytest.fixture
+def unbound_engine() -> Engine:
+    """Made outside of the loop: looking at the installed wasmtime reads files."""
+    return Engine()
+
+
 @pytest_asyncio.fixture
-async def engine() -> AsyncIterator[Engine]:
-    engine = Engine()
-    yield engine
-    await engine.close()
+async def engine(unbound_engine: Engine) -> AsyncIterator[Engine]:
+    yield unbound_engine
+    await unbound_engine.close()
 
 
 @pytest_asyncio.fixture

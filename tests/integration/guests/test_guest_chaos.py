@@ -12,6 +12,7 @@ from theater_bus.engine import HostImport, Limits
 from theater_bus.errors import SerializationError, TypeMismatch
 from theater_bus.testing.guests import guest
 
+CHAOS = guest("chaos")
 UNIT = bytes.fromhex("43475246020000000100000000000000" + "0b0000000400000000000000")
 
 
@@ -38,7 +39,7 @@ def start(load: Any, log: Log) -> Any:
 
     async def start_chaos(cpu_ms: float = 2000, **limits: int) -> Any:
         imports = [HostImport("theater:simple/runtime", "log", log)]
-        return await load(guest("chaos").wasm, state=0, imports=imports, limits=Limits(**limits), cpu_ms=cpu_ms)
+        return await load(CHAOS.wasm, state=0, imports=imports, limits=Limits(**limits), cpu_ms=cpu_ms)
 
     return start_chaos
 
@@ -201,6 +202,6 @@ async def test_logging_without_end_is_ended_by_the_cpu_limit(start: Any, log: Lo
 
 async def test_the_compiled_exports_are_those_of_the_pact(start: Any) -> None:
     chaos = await start()
-    declared = [f.name for interface in guest("chaos").pact.exports for f in interface.functions]
+    declared = [f.name for interface in CHAOS.pact.exports for f in interface.functions]
     assert list(chaos.exports) == declared
     assert all(function_codec(one.function, one.stateful).stateful for one in chaos.exports.values())

@@ -10,16 +10,17 @@ from theater_bus.core.values.cgrf import decode, encode
 from theater_bus.core.values.model import Kind, ScalarValue, TupleValue
 from theater_bus.testing.guests import guest
 
+COUNTER = guest("counter")
 MOST = (1 << 64) - 1
 
 
 @pytest.fixture
 async def counter(load: Any) -> Any:
-    return await load(guest("counter").wasm, state=0)
+    return await load(COUNTER.wasm, state=0)
 
 
 async def test_a_counter_starts_from_the_given_state(load: Any) -> None:
-    counter = await load(guest("counter").wasm, state=41)
+    counter = await load(COUNTER.wasm, state=41)
     await counter.call("theater:simple/actor.init")
     assert await counter.call("get") == 41
     assert await counter.call("increment", 1) == 42

@@ -11,6 +11,7 @@ from theater_bus.core.values.codec import Err, Ok, value_codec
 from theater_bus.core.values.types import Dynamic
 from theater_bus.testing.guests import guest
 
+ECHO = guest("echo")
 PERSON = {"name": "Ada", "age": 36, "at": {"x": -1, "y": 2}, "tags": ["math", ""]}
 SAMPLES: dict[str, list[Any]] = {
     "bool": [True, False],
@@ -49,11 +50,11 @@ SAMPLES: dict[str, list[Any]] = {
 
 @pytest.fixture
 async def echo(load: Any) -> Any:
-    return await load(guest("echo").wasm)
+    return await load(ECHO.wasm)
 
 
 def test_there_are_samples_for_every_export() -> None:
-    plain = next(one for one in guest("echo").pact.exports if one.name == "test:echo/plain")
+    plain = next(one for one in ECHO.pact.exports if one.name == "test:echo/plain")
     assert [one.name for one in plain.functions if one.params] == list(SAMPLES)
 
 

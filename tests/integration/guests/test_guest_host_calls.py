@@ -10,15 +10,17 @@ import pytest
 
 from theater_bus.core.values.codec import Err, Ok, import_codec
 from theater_bus.engine import HostImport, Limits
-from theater_bus.testing.guests import guest
+from theater_bus.testing.guests import Guest, guest
 
+CALLER = guest("caller")
+RUNTIME = guest("runtime")
 START = {"next": "", "calls": 0}
 
 
-def host_imports(name: str, functions: dict[str, Any]) -> list[HostImport]:
+def host_imports(of: Guest, functions: dict[str, Any]) -> list[HostImport]:
     """Host functions from Python ones, converted by what the guest's pact declares."""
     imports: list[HostImport] = []
-    for wanted in guest(name).pact.imports:
+    for wanted in of.pact.imports:
         assert wanted.declared is not None
         for function in wanted.declared.functions:
             imports.append(HostImport(wanted.interface, function.name, converted(function, functions[function.name])))
@@ -61,7 +63,7 @@ class Peer:
         return a + b
 
     def imports(self) -> list[HostImport]:
-        return host_imports("caller", {"call": self.call, "wait": self.wait, "add": self.add})
+        return host_imports(CALLER, {"call": self.call, "wait": self.wait, "add": self.add})
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ async def peer() -> Peer:
 
 @pytest.fixture
 async def caller(load: Any, peer: Peer) -> Any:
-    return await load(guest("caller").wasm, state=START, imports=peer.imports())
+    return await load(CALLER.wasm, state=START, imports=peer.imports())
 
 
 async def test_a_caller_passes_on_what_a_peer_answers(caller: Any, peer: Peer) -> None:
@@ -110,8 +112,8 @@ async def test_a_ring_counts_its_hops(load: Any) -> None:
         return Ok(outcome.plain()) if outcome.ok else Err(outcome.error)
 
     peer = Peer()
-    imports = host_imports("caller", {"call": call, "wait": peer.wait, "add": peer.add})
-    ring_of = {name: await load(guest("caller").wasm, state=START, imports=imports) for name in "abcd"}
+    imports = host_imports(CALLER, {"call": call, "wait": peer.wait, "add": peer.add})
+    ring_of = {name: await load(CALLER.wasm, state=START, imports=imports) for name in "abcd"}
     for name, following in zip("abc", "bcd", strict=True):
         await ring_of[name].call("point-to", following)
     assert await ring_of["a"].call("ring", 3) == 3
@@ -122,7 +124,7 @@ async def test_a_waiting_guest_is_small(caller: Any, peer: Peer, load: Any) -> N
     peer.gate.set()
     await caller.call("wait", 1)
     assert caller.instance.memory_bytes == 2 * 65536
-    small = await load(guest("caller").wasm, state=START, imports=peer.imports(), limits=Limits(memory_bytes=131072))
+    small = await load(CALLER.wasm, state=START, imports=peer.imports(), limits=Limits(memory_bytes=131072))
     assert await small.call("wait", 1) == 1
 
 
@@ -147,7 +149,7 @@ class Host:
 
     def imports(self) -> list[HostImport]:
         functions = {"log": self.log, "self": lambda: "actor-7", "get-chain": self.get_chain, "shutdown": self.shutdown}
-        return host_imports("runtime", functions)
+        return host_imports(RUNTIME, functions)
 
 
 @pytest.fixture
@@ -157,7 +159,7 @@ def host() -> Host:
 
 @pytest.fixture
 async def runtime(load: Any, host: Host) -> Any:
-    return await load(guest("runtime").wasm, state=0, imports=host.imports())
+    return await load(RUNTIME.wasm, state=0, imports=host.imports())
 
 
 async def test_runtime_introduces_itself_at_init(runtime: Any, host: Host) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from theater_bus.core.values.codec import function_codec
 from theater_bus.testing.guests import guest
 
+TEXT = guest("text")
 NOTHING = dict.fromkeys(["chunks", "bytes", "characters", "lines", "words", "longest", "open"], 0)
 SAMPLE = "It is a truth universally acknowledged,\nthat a Single man IS in want; déjà-vu isn't 1 word.\n"
 
@@ -34,7 +35,7 @@ def expected(text: bytes) -> dict[str, Any]:
 
 @pytest.fixture
 async def text(load: Any) -> Any:
-    return await load(guest("text").wasm, state=NOTHING)
+    return await load(TEXT.wasm, state=NOTHING)
 
 
 def plain(value: Any) -> Any:
