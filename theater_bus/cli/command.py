@@ -151,6 +151,13 @@ def define(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.C
     return decorate
 
 
+def _show_help_alone() -> None:
+    """What a group does when no command follows."""
+    context = click.get_current_context()
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A command that a group knows of before it is imported: where it is, what it does, and its heading in the help."""
@@ -165,13 +172,16 @@ class LazyGroup(_Sectioned, click.Group):
 
     def __init__(
         self,
-        *args: Any,
+        name: str,
+        *,
         commands_by_name: Mapping[str, Listed],
         aliases: Mapping[str, str] | None = None,
         otherwise: Callable[[str], click.Command | None] | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(*args, **settings)
+        super().__init__(
+            name, no_args_is_help=False, invoke_without_command=True, callback=_show_help_alone, **settings
+        )
         self.listed = commands_by_name
         self.aliases = aliases or {}
         self._otherwise = otherwise

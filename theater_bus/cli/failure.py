@@ -76,7 +76,8 @@ def failure_of(error: BaseException, doing: str) -> Failure:
         return Failure("configuration", _failed(doing), why, error.fix, ExitCode.USAGE)
     if isinstance(error, ConnectionLost):
         why = f"no connection to NATS at {error.servers}: {error.reason}"
-        return Failure("no-connection", _failed(doing), why, error.fix, ExitCode.NO_CONNECTION)
+        fix = error.fix.replace("`servers`", "--server")
+        return Failure("no-connection", _failed(doing), why, fix, ExitCode.NO_CONNECTION)
     if isinstance(error, TheaterError):
         why, fix = _split(str(error))
         return Failure(type(error).__name__, _failed(doing), why, fix, exit_code_of(type(error)))

@@ -85,12 +85,6 @@ def _of_plugins(name: str) -> click.Command | None:
     return found
 
 
-def _without_command() -> None:
-    context = click.get_current_context()
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-
-
 cli = LazyGroup(
     "theater-bus",
     commands_by_name=COMMANDS,
@@ -99,9 +93,6 @@ cli = LazyGroup(
     help="WebAssembly actors on NATS: sandboxed, audited, traced. Begin with `theater-bus demo`.",
     epilog="Plugins may add commands of their own; `theater-bus plugins list` shows them.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    no_args_is_help=False,
-    invoke_without_command=True,
-    callback=_without_command,
 )
 
 

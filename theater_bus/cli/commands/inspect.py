@@ -1,0 +1,171 @@
+"""`theater-bus inspect`: what a WebAssembly file is, what it offers and what it needs, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from theater_bus.cli.command import define
+from theater_bus.cli.exit_code import ExitCode
+from theater_bus.cli.invocation import Invocation
+from theater_bus.cli.output import shown_bytes
+
+if TYPE_CHECKING:
+    from theater_bus.core.values.metadata import PackageMetadata
+    from theater_bus.core.values.types import Interface
+    from theater_bus.engine import ModuleInfo
+    from theater_bus.plugins import PluginRegistry
+
+__all__ = ["command"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Need:
+    """An interface that the module imports: who provides it here, and what stands against that."""
+
+    interface: str
+    functions: tuple[str, ...]
+    providers: tuple[tuple[str, str], ...]
+    problems: tuple[str, ...]
+
+    def as_plain(self) -> dict[str, Any]:
+        providers = [{"capability": capability, "plugin": plugin} for capability, plugin in self.providers]
+        return {
+            "interface": self.interface,
+            "functions": list(self.functions),
+            "providers": providers,
+            "problems": list(self.problems),
+        }
+
+    def text(self) -> str:
+        if not self.providers:
+            who = "no installed plugin offers it"
+        else:
+            who = " or ".join(f"[capabilities.{name}] of plugin {plugin}" for name, plugin in self.providers)
+        lines = [f"{self.interface} ({', '.join(self.functions)}): {who}", *(f"  {one}" for one in self.problems)]
+        return "\n".join(lines)
+
+
+@define("inspect", short_help="Say what a WebAssembly file is and needs.")
+@click.argument("file", type=click.Path(path_type=Path))
+def command(invocation: Invocation, file: Path) -> int:
+    """Say what FILE is: size, hashes, generation, functions with their types, and which capabilities it needs.
+
+    Nothing of it is run. The exit code is 1 when no host would take it; what can be read is printed all the same.
+    """
+    from theater_bus.engine import inspect
+    from theater_bus.plugins import PluginRegistry
+
+    invocation.doing = f"inspect {file}"
+    if not file.is_file():
+        raise FileNotFoundError(2, "there is no such file", str(file))
+    info = inspect(file.read_bytes())
+    metadata, problems = _metadata(info)
+    needs = _needs(info, metadata, PluginRegistry.discover())
+    shown = {
+        "file": str(file),
+        "size_bytes": info.size_bytes,
+        "sha256": info.sha256,
+        "generation": None if info.generation is None else info.generation.value,
+        "sections": [{"name": name, "size_bytes": size} for name, size in info.sections],
+        "exports": [] if metadata is None else _functions(metadata.exports),
+        "export_hashes": {} if metadata is None else {n: h.hex() for n, h in metadata.export_hashes.items()},
+        "import_hashes": {} if metadata is None else {n: h.hex() for n, h in metadata.import_hashes.items()},
+        "needs": [need.as_plain() for need in needs],
+        "wasm_exports": [{"name": name, "kind": kind} for name, kind in info.exports],
+        "problems": problems,
+    }
+    invocation.out.pairs(shown, _rows(file, info, metadata, needs, problems))
+    return ExitCode.FAILED if problems else ExitCode.OK
+
+
+def _metadata(info: ModuleInfo) -> tuple[PackageMetadata | None, list[str]]:
+    """What the module declares, and why a host would refuse it."""
+    from theater_bus.core.values.metadata import parse_metadata
+    from theater_bus.errors import SpawnRefused
+
+    problems = [info.problem] if info.problem else []
+    if info.metadata is None:
+        if info.generation is not None:
+            problems.append(
+                "it carries no metadata, so nothing is known of its functions' types. "
+                "Fix: add it with `theater-bus build`"
+            )
+        return None, problems
+    try:
+        metadata = parse_metadata(info.metadata)
+    except SpawnRefused as error:
+        return None, [*problems, error.message]
+    return metadata, [*problems, *metadata.problems]
+
+
+def _needs(info: ModuleInfo, metadata: PackageMetadata | None, registry: PluginRegistry) -> list[_Need]:
+    from theater_bus.core.values.contract import ENGINE_MODULES, function_difference
+
+    wanted: dict[str, list[str]] = {}
+    for module, name in info.imports:
+        if module not in ENGINE_MODULES:
+            wanted.setdefault(module, []).append(name)
+    declared = {} if metadata is None else {interface.name: interface for interface in metadata.imports}
+    needs = []
+    for interface, functions in wanted.items():
+        providers, problems = [], []
+        for capability, offered in registry.providers(interface):
+            providers.append((capability.name, capability.plugin))
+            for name in functions:
+                theirs = offered.function(name)
+                ours = declared[interface].function(name) if interface in declared else None
+                if theirs is None:
+                    problems.append(f"{capability.name} has no function {name}")
+                elif ours is not None and (difference := function_difference(ours, theirs)) is not None:
+                    problems.append(
+                        f"{name}: {difference.path} is {difference.left} here, {difference.right} in {capability.name}"
+                    )
+        needs.append(_Need(interface, tuple(functions), tuple(providers), tuple(problems)))
+    return needs
+
+
+def _functions(interfaces: Sequence[Interface]) -> list[dict[str, Any]]:
+    from theater_bus.core.values.pact_format import format_function
+
+    return [
+        {
+            "interface": interface.name,
+            "name": function.name,
+            "signature": f"{function.name}: {format_function(function)}",
+        }
+        for interface in interfaces
+        for function in interface.functions
+    ]
+
+
+def _rows(
+    file: Path, info: ModuleInfo, metadata: PackageMetadata | None, needs: Sequence[_Need], problems: Sequence[str]
+) -> list[tuple[str, str]]:
+    rows = [
+        ("file", f"{file} ({shown_bytes(info.size_bytes)})"),
+        ("sha256", info.sha256),
+        ("generation", "none" if info.generation is None else info.generation.value),
+    ]
+    if info.sections:
+        rows.append(("sections", ", ".join(f"{name} {shown_bytes(size)}" for name, size in info.sections)))
+    if metadata is not None:
+        listed = _functions(metadata.exports)
+        rows.append(("exports", "\n".join(_full(one) for one in listed) or "none"))
+        hashes = [
+            f"{digest.hex()}  {name or '(functions without interface)'}"
+            for name, digest in metadata.export_hashes.items()
+        ]
+        rows.append(("export hashes", "\n".join(hashes) or "none"))
+    if info.generation is not None:
+        rows.append(("needs", "\n".join(need.text() for need in needs) or "no capability"))
+    rows.append(("verdict", "\n".join(problems) if problems else "a host can run it"))
+    return rows
+
+
+def _full(one: dict[str, Any]) -> str:
+    return f"{one['interface']}.{one['signature']}" if one["interface"] else str(one["signature"])

@@ -1,0 +1,138 @@
+"""`theater-bus plugins`: which plugins there are, what they offer, and what is wrong with them."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from theater_bus.cli.command import LazyGroup, Listed, define
+from theater_bus.cli.exit_code import ExitCode
+from theater_bus.cli.failure import CommandFailed
+from theater_bus.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from theater_bus.plugins import Plugin, PluginRegistry
+
+__all__ = ["check", "command", "list_plugins", "show"]
+
+_HERE = "theater_bus.cli.commands.plugins"
+
+
+def _document(plugin: Plugin) -> dict[str, Any]:
+    error = plugin.error
+    return {
+        "name": plugin.name,
+        "status": plugin.status,
+        "distribution": plugin.found.distribution,
+        "version": plugin.found.version,
+        "module": plugin.found.value,
+        "capabilities": list(plugin.capabilities),
+        "hooks": list(plugin.hooks),
+        "error": None
+        if error is None
+        else {"subject": error.subject, "problem": error.problem, "fix": error.fix or None},
+    }
+
+
+@define("list", short_help="List the installed plugins.")
+def list_plugins(invocation: Invocation) -> None:
+    """List the installed plugins, with what each offers."""
+    registry = _registry(invocation, "list the plugins")
+    rows = [
+        (
+            plugin.name,
+            plugin.status,
+            f"{plugin.found.distribution} {plugin.found.version}",
+            ", ".join(plugin.capabilities) or "-",
+        )
+        for plugin in registry.plugins
+    ]
+    invocation.out.table(
+        {"plugins": [_document(plugin) for plugin in registry.plugins]},
+        ("PLUGIN", "STATUS", "DISTRIBUTION", "CAPABILITIES"),
+        rows,
+        "no plugin is installed; `pip install theater-bus-runtime` brings the first",
+    )
+
+
+@define("show", short_help="Show one plugin and its functions.")
+@click.argument("name")
+def show(invocation: Invocation, name: str) -> None:
+    """Show plugin NAME: its capabilities, their interfaces, and every function with its effect."""
+    from theater_bus.core.values.pact_format import format_function
+
+    registry = _registry(invocation, f"show plugin {name!r}")
+    plugin = next((one for one in registry.plugins if one.name == name), None)
+    if plugin is None:
+        known = [one.name for one in registry.plugins]
+        near = get_close_matches(name, known, 1)
+        fix = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(known) or 'none'}"
+        raise CommandFailed("no plugin of this name is installed", fix, ExitCode.NOT_FOUND)
+    functions = [
+        {
+            "capability": capability,
+            "interface": function.interface,
+            "signature": f"{function.name}: {format_function(function.declaration)}",
+            "call": function.call,
+            "effect": function.effect,
+        }
+        for capability in plugin.capabilities
+        for function in registry.capabilities[capability].functions.values()
+    ]
+    rows = [
+        ("plugin", f"{plugin.name} ({plugin.status})"),
+        ("distribution", f"{plugin.found.distribution} {plugin.found.version}"),
+        ("module", plugin.found.value),
+        ("hooks", ", ".join(plugin.hooks) or "none"),
+        ("capabilities", ", ".join(plugin.capabilities) or "none"),
+        ("functions", "\n".join(f"{one['interface']}.{one['signature']}" for one in functions) or "none"),
+    ]
+    if plugin.error is not None:
+        rows.append(("error", str(plugin.error)))
+    invocation.out.pairs(_document(plugin) | {"functions": functions}, rows)
+
+
+@define("check", short_help="Check all plugins, or one; exit 1 when one is bad.")
+@click.argument("name", required=False)
+def check(invocation: Invocation, name: str | None) -> int:
+    """Check that every plugin loads, and that its methods and its pact agree; or only plugin NAME."""
+    registry = _registry(invocation, "check the plugins")
+    checked = [plugin for plugin in registry.plugins if name is None or plugin.name == name]
+    if name is not None and not checked:
+        raise CommandFailed(
+            f"no plugin {name!r} is installed", "`theater-bus plugins list` shows which are", ExitCode.NOT_FOUND
+        )
+    bad = [plugin for plugin in checked if plugin.error is not None]
+    lines = [f"plugin {plugin.name!r}: ok" if plugin.error is None else str(plugin.error) for plugin in checked]
+    shown = {"ok": not bad, "plugins": [_document(plugin) for plugin in checked]}
+    invocation.out.document(shown, lambda: "\n".join(lines) or "no plugin is installed")
+    return ExitCode.FAILED if bad else ExitCode.OK
+
+
+def _registry(invocation: Invocation, doing: str) -> PluginRegistry:
+    from theater_bus.plugins import PluginRegistry
+
+    invocation.doing = doing
+    return PluginRegistry.discover()
+
+
+class _Plugins(LazyGroup):
+    """The group; its commands live in this module."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        return {"list": list_plugins, "show": show, "check": check}.get(cmd_name)
+
+
+command = _Plugins(
+    "plugins",
+    commands_by_name={
+        "list": Listed(_HERE, "List the installed plugins.", "Commands"),
+        "show": Listed(_HERE, "Show one plugin and its functions.", "Commands"),
+        "check": Listed(_HERE, "Check all plugins, or one; exit 1 when one is bad.", "Commands"),
+    },
+    help="List, show and check the plugins.",
+    short_help="List, show and check the plugins.",
+)
