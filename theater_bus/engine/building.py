@@ -44,6 +44,11 @@ _COMPILE: Final = (
 # The stack comes first, so that running over it traps instead of writing into data; 64 KiB of it keep the fixed
 # addresses free at which Theater itself writes results.
 _LINK: Final = ("wasm-ld", "--no-entry", "--strip-all", "--stack-first", "-z", "stack-size=65536")
+# Where `pack.h` lies in a distribution, and in a checkout.
+_LIBRARIES: Final = (
+    Path(__file__).with_name("include"),
+    Path(__file__).resolve().parents[2] / "tests" / "guests" / "c",
+)
 _ZIG_SECONDS: Final = 300.0
 
 
@@ -57,7 +62,7 @@ def build(
 
     `pact` is by default the file of the same name that ends in `.pact`. `provided` are the interfaces whose functions
     the pact may import without spelling them out, by full name. `include` are the folders where C headers are looked
-    for, besides the source's own. The same files give the same bytes. Raises `ConfigurationError` for what cannot be
+    for, besides the source's own and that of `pack.h`. The same files give the same bytes. Raises `ConfigurationError` for what cannot be
     read or compiled, `PactSyntaxError` for a wrong pact, `SpawnRefused` for wrong WebAssembly text.
     """
     declared = read_pact(pact or source.with_suffix(".pact"))
@@ -104,7 +109,7 @@ def compile_c(source: Path, include: Sequence[Path] = ()) -> bytes:
         raise ConfigurationError(str(source), "there is no C compiler for guests", "pip install ziglang")
     if not source.is_file():
         raise ConfigurationError(str(source), "there is no such file", "give the path of a C file")
-    folders = [f"-I{one.resolve()}" for one in include]
+    folders = [f"-I{one.resolve()}" for one in (*include, *_LIBRARIES) if one.is_dir()]
     with TemporaryDirectory(prefix="theater-bus-build-") as folder:
         compiled, linked = Path(folder, "guest.o"), Path(folder, "guest.wasm")
         # The source goes by its bare name, so that no path of this machine can reach the output.

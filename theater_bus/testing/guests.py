@@ -79,10 +79,10 @@ def guest(name: str, folder: Path | None = None) -> Guest:
 def build_guest(source: Path, provided: Mapping[str, Interface] = NOTHING_PROVIDED) -> bytes:
     """The module of a `.wat`, `.c` or `.wasm` file and the `.pact` beside it, as `theater-bus build` makes it.
 
-    `provided` are interfaces that the pact imports without spelling them out, by full name. C finds this project's
-    `pack.h`. Raises `ConfigurationError`, `PactSyntaxError`, or `SpawnRefused` for wrong WebAssembly text.
+    `provided` are interfaces that the pact imports without spelling them out, by full name. C finds `pack.h`,
+    this project's library for guests. Raises `ConfigurationError`, `PactSyntaxError`, or `SpawnRefused` for wrong WebAssembly text.
     """
-    return build(source, provided=provided, include=[guests_folder() / "c"] if source.suffix == ".c" else ())
+    return build(source, provided=provided)
 
 
 def build_wat(text: str, pact: str | PactFile, provided: Mapping[str, Interface] = NOTHING_PROVIDED) -> bytes:

@@ -53,6 +53,22 @@ enum pack_kind {
 /* Not `inline`: the compiler takes that for a wish, and guests are to be small. */
 #define PACK_PRIVATE static __attribute__((unused))
 
+/* The scalars with their C types; there is a function to read and one to write each. A char is its code point. */
+#define PACK_SCALARS(X) \
+    X(bool, uint8_t, PACK_BOOL) \
+    X(u8, uint8_t, PACK_U8) \
+    X(u16, uint16_t, PACK_U16) \
+    X(u32, uint32_t, PACK_U32) \
+    X(u64, uint64_t, PACK_U64) \
+    X(s8, int8_t, PACK_S8) \
+    X(s16, int16_t, PACK_S16) \
+    X(s32, int32_t, PACK_S32) \
+    X(s64, int64_t, PACK_S64) \
+    X(f32, float, PACK_F32) \
+    X(f64, double, PACK_F64) \
+    X(char, uint32_t, PACK_CHAR) \
+    X(flags, uint64_t, PACK_FLAGS)
+
 enum { PACK_HEADER = 16, PACK_NODE = 8, PACK_PAGE = 65536 };
 
 /* Bytes that lie somewhere else: of a string, or of a list<u8>. Not terminated. */
@@ -245,14 +261,15 @@ PACK_PRIVATE uint64_t pack_bits(pack_reader *in, pack_node node, uint8_t kind, u
     return bits;
 }
 
-PACK_PRIVATE bool pack_get_bool(pack_reader *in, pack_node node) { return pack_bits(in, node, PACK_BOOL, 1) != 0; }
-PACK_PRIVATE uint32_t pack_get_u32(pack_reader *in, pack_node node) {
-    return (uint32_t)pack_bits(in, node, PACK_U32, 4);
-}
-PACK_PRIVATE uint64_t pack_get_u64(pack_reader *in, pack_node node) { return pack_bits(in, node, PACK_U64, 8); }
-PACK_PRIVATE int64_t pack_get_s64(pack_reader *in, pack_node node) {
-    return (int64_t)pack_bits(in, node, PACK_S64, 8);
-}
+/* pack_get_bool(in, node) and so on. */
+#define PACK_GETTER(name, type, kind) \
+    PACK_PRIVATE type pack_get_##name(pack_reader *in, pack_node node) { \
+        uint64_t bits = pack_bits(in, node, kind, sizeof(type)); \
+        type value; \
+        __builtin_memcpy(&value, &bits, sizeof value); \
+        return value; \
+    }
+PACK_SCALARS(PACK_GETTER)
 
 PACK_PRIVATE pack_text pack_get_string(pack_reader *in, pack_node node) {
     pack_text content = pack_content(in, node, PACK_STRING, 4);
@@ -451,10 +468,12 @@ PACK_PRIVATE pack_node pack_scalar(pack_writer *out, uint8_t kind, const void *b
     return pack_last(out);
 }
 
-PACK_PRIVATE pack_node pack_bool(pack_writer *out, bool value) { return pack_scalar(out, PACK_BOOL, &value, 1); }
-PACK_PRIVATE pack_node pack_u32(pack_writer *out, uint32_t value) { return pack_scalar(out, PACK_U32, &value, 4); }
-PACK_PRIVATE pack_node pack_u64(pack_writer *out, uint64_t value) { return pack_scalar(out, PACK_U64, &value, 8); }
-PACK_PRIVATE pack_node pack_s64(pack_writer *out, int64_t value) { return pack_scalar(out, PACK_S64, &value, 8); }
+/* pack_bool(out, value) and so on. */
+#define PACK_PUTTER(name, type, kind) \
+    PACK_PRIVATE pack_node pack_##name(pack_writer *out, type value) { \
+        return pack_scalar(out, kind, &value, sizeof value); \
+    }
+PACK_SCALARS(PACK_PUTTER)
 
 PACK_PRIVATE uint8_t *pack_write(uint8_t *at, pack_text text) {
     pack_store(at, text.size);
@@ -518,6 +537,22 @@ PACK_PRIVATE pack_node pack_record(
         at += 4;
         for (uint32_t i = 0; i < count; i++) at = pack_write(at, pack_text_of(fields[i]));
         pack_link(at, count, values);
+    }
+    return pack_last(out);
+}
+
+/* A case of a variant or enum: by its number, with its payload if it has one. A tuple as payload is written as several
+ * values, without the tuple.
+ */
+PACK_PRIVATE pack_node pack_variant(
+    pack_writer *out, const char *name, const char *case_name, uint32_t number, uint32_t count, const pack_node *payload
+) {
+    uint8_t *at = pack_begin(out, PACK_VARIANT, 4 + pack_length(name) + 4 + pack_length(case_name) + 8 + count * 4);
+    if (at) {
+        at = pack_write(pack_write(at, pack_text_of(name)), pack_text_of(case_name));
+        pack_store(at, number);
+        pack_store(at + 4, count);
+        pack_link(at + 8, count, payload);
     }
     return pack_last(out);
 }

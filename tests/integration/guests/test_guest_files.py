@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import theater_bus
 from theater_bus.core.manifest import parse_manifest
 from theater_bus.core.values.codec import function_codec
 from theater_bus.core.values.embed import find_metadata
@@ -22,6 +23,7 @@ from theater_bus.testing.guests import guest, guest_names, guests_folder
 
 NAMES = ["caller", "chaos", "counter", "echo", "runtime", "text"]
 GUESTS = {name: guest(name) for name in NAMES}
+DEMO = Path(theater_bus.__file__ or "").parent / "cli" / "demo_guests"
 BUILDER = guests_folder() / "build.py"
 
 
@@ -154,3 +156,8 @@ async def test_a_c_guest_answers_wrong_bytes_with_a_message(
         assert result.failure is None, (wrong.hex(), result.failure)
         assert result.status == 0 or (result.output and result.output.decode())
     assert await loaded.outcome(function, *params)
+
+
+@pytest.mark.parametrize("module", sorted(DEMO.glob("*.wasm")), ids=lambda path: path.stem)
+def test_the_demo_carries_the_same_guests(module: Path) -> None:
+    assert module.read_bytes() == guest(module.stem).wasm
