@@ -17,7 +17,7 @@ from random import getrandbits, random
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Protocol
 
-from theater_bus.core.chain.control import FreshInstance, Restarted
+from theater_bus.core.chain.control import FreshInstance, Restarted, Resumed
 from theater_bus.core.chain.control import Paused as PausedEvent
 from theater_bus.core.grants import Grants
 from theater_bus.core.idempotency import Window
@@ -34,6 +34,7 @@ from theater_bus.host.operation import Operation
 if TYPE_CHECKING:
     from theater_bus.capability import ActorIdentity, Capability
     from theater_bus.core.values.codec import Outcome
+    from theater_bus.host.checkpoint import Checkpoints
     from theater_bus.host.host_call import HostCalls
     from theater_bus.host.journal import Journal
     from theater_bus.host.package import ActorType
@@ -97,9 +98,11 @@ class Actor:
     """One actor of a host. Make it with `theater_bus.host.spawning`."""
 
     __slots__ = (
+        "ahead_max",
         "attributes",
         "calls",
         "capabilities",
+        "checkpoints",
         "current",
         "exit_result",
         "failure_note",
@@ -140,11 +143,13 @@ class Actor:
         self.attributes = attributes
         self.services = services
         self.state = state
-        self.phases = PhaseMachine()
+        self.phases = PhaseMachine(self._phase_changed)
         self.mailbox: Mailbox[Operation] = Mailbox(type_.mailbox_bounds)
         self.metrics = ActorMetrics(now, time_ns())
         self.supervisor = Supervisor(type_.manifest.on_failure)
         self.journal: Journal
+        self.checkpoints: Checkpoints | None = None
+        self.ahead_max = AHEAD_MAX
         self.calls: HostCalls
         self.capabilities: dict[str, Capability] = {}
         self.window: Window[Operation] | None = None
@@ -159,13 +164,14 @@ class Actor:
         self.wants_exit = False
         self.exit_result: bytes | None = None
         self.failure_note: str | None = None
+        services.telemetry.count("theater.actors", 1, phase=self.phases.phase.value)
 
     # -- admission -----------------------------------------------------------------------------------------------------
 
     def submit(self, op: Operation) -> None:
         """Run `op` now if nothing stands before it, else queue it. Raises an `ActorError`, `ran: never`."""
         free = self.current is None and self.phases.phase is Phase.RUNNING
-        if free and not len(self.mailbox) and self.journal.ahead < AHEAD_MAX:
+        if free and not len(self.mailbox) and self.journal.ahead < self.ahead_max:
             if not self.turn.expired():
                 self._start(op)
                 return
@@ -238,7 +244,7 @@ class Actor:
             return
         self.resuming = True
         try:
-            while self.current is None and self.phases.phase is Phase.RUNNING and self.journal.ahead < AHEAD_MAX:
+            while self.current is None and self.phases.phase is Phase.RUNNING and self.journal.ahead < self.ahead_max:
                 if self.turn.expired():
                     if len(self.mailbox):
                         self._wait_for_turn()
@@ -269,6 +275,8 @@ class Actor:
     def _enter(self, op: Operation) -> None:
         entry = op.entry
         try:
+            if self.journal.refusing:
+                raise self.journal.refusal()
             instance = self.instance
             if instance is None:
                 instance = self.instance = self.services.instantiate(self)
@@ -299,12 +307,20 @@ class Actor:
     def _expire(self, op: Operation) -> None:
         op.timer = None
         if op is self.current:
-            self.cut(op, OperationTimeout(*_too_long(op), ran="rolled-back", phase="running"))
+            end = OperationTimeout(
+                f"{op.entry.name} did not end within its deadline", ran="rolled-back", phase="running"
+            )
+            self.cut(op, end, "deadline")
 
-    def cut(self, op: Operation, end: ActorError) -> None:
-        """End the running operation with `end`: its fiber is unwound, its state stays what it was."""
+    def cut(self, op: Operation, end: ActorError, cause: str | None = None) -> None:
+        """End the running operation with `end`: its fiber is unwound, its state stays what it was.
+
+        `cause` is who wanted it: `deadline`, `caller`, `terminate` or `shutdown`; None when nobody did.
+        """
         if op.end is not None:
             return
+        if cause is not None:
+            self.services.telemetry.count("theater.cancellations", 1, cause=cause)
         if op.recording is None:
             if self.type.middleware is not None:
                 self.type.middleware.cut(op, end)
@@ -328,7 +344,7 @@ class Actor:
         if result.failure is not None:
             self.calls.abandon(op)
             self.discard_instance()
-            error = op.end or error_of(result.failure, op.entry, self.identity.id)
+            error = op.end or error_of(result.failure, op.entry, self)
         elif result.status != 0:
             error = of_message(op.entry, result.output or b"")
         else:
@@ -368,6 +384,8 @@ class Actor:
         if self.type.fresh_each_time:
             self.discard_instance()
         self.current = None
+        if self.checkpoints is not None:
+            self.checkpoints.operation(now)
         if decision is not None:
             self._apply(decision, error)
         self._free()
@@ -376,6 +394,8 @@ class Actor:
         """The chain decided about a committed operation: answer it."""
         if error is not None:
             op.outcome, op.failure = None, error
+        elif self.checkpoints is not None:
+            self.checkpoints.committed(op)
         self._answer(op)
         if self.current is None and len(self.mailbox):
             self.resume()
@@ -451,7 +471,9 @@ class Actor:
             op.recording.control(now, Restarted(decision.attempt, error.code))
         else:
             op.recording.control(now, FreshInstance(error.code))
-        self.services.telemetry.count("theater.actor.traps", 1, reason=str(error.details.get("reason")))
+        reason = str(error.details.get("reason"))
+        self.services.telemetry.count("theater.actor.traps", 1, reason=reason)
+        self._event("guest.trapped", function=op.entry.name, reason=reason)
         return decision
 
     def _apply(self, decision: Decision, error: ActorError | None) -> None:
@@ -460,14 +482,16 @@ class Actor:
         code = None if error is None else error.code
         if decision.action is Action.RESTART:
             self.services.telemetry.count("theater.actor.restarts", 1)
+            self._event("actor.restarted", attempt=decision.attempt, reason=code)
             if decision.delay_s > 0:
                 self.phases.begin_restart()
                 self.restart_timer = self.services.loop.call_later(decision.delay_s, self._restarted)
         elif decision.action is Action.PAUSE:
-            self.phases.pause()
-            self.journal.write(time_ns(), PausedEvent(code), self.state)
+            self.failure_note = None if error is None else error.message
+            self._pause(code)
         else:
             self.failure_note = None if error is None else error.message
+            self._event("actor.failed", reason=decision.why, error=self.failure_note)
             self.services.stop_actor(self, StopReason.FAILED)
 
     def _restarted(self) -> None:
@@ -482,21 +506,35 @@ class Actor:
         op = self.current
         if op is not None:
             self.cut(op, _unavailable(error))
-        else:
+        if self.instance is not None and not self.instance.busy:
             self.discard_instance()
 
     # -- what others ask -----------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
         """Let the running operation finish, queue the rest."""
+        self._pause(None)
+
+    def resume_control(self) -> None:
+        """Go on after a pause. Raises `NotPaused`."""
+        self.phases.resume()
+        self.failure_note = None
+        self.journal.write(time_ns(), Resumed(), self.state)
+        self._event("actor.resumed")
+        self.services.loop.call_soon(self.resume)
+
+    def _pause(self, code: str | None) -> None:
         self.phases.pause()
-        self.journal.write(time_ns(), PausedEvent(None), self.state)
+        self.journal.write(time_ns(), PausedEvent(code), self.state)
+        self._event("actor.paused", reason=code or "asked")
+        if self.checkpoints is not None:
+            self.checkpoints.wanted()
 
     def cancel(self, matches: Callable[[Operation], bool], why: str) -> str | None:
         """Cancel the first operation that matches: `queued`, `running`, or None when there is none."""
         op = self.current
         if op is not None and matches(op):
-            self.cut(op, Cancelled(why, ran="rolled-back"))
+            self.cut(op, Cancelled(why, ran="rolled-back"), "caller")
             return "running"
         for waiting in self.mailbox:
             if matches(waiting):
@@ -505,6 +543,25 @@ class Actor:
                 return "queued"
         return None
 
+    def allow_ahead(self) -> None:
+        """A checkpoint is no longer due: operations begin again."""
+        self.ahead_max = AHEAD_MAX
+        self.resume()
+
+    def _phase_changed(self, before: Phase, after: Phase) -> None:
+        count = self.services.telemetry.count
+        count("theater.actors", -1, phase=before.value)
+        if after is not Phase.STOPPED:
+            count("theater.actors", 1, phase=after.value)
+        if self.checkpoints is not None and (after is Phase.PAUSED or after is Phase.RUNNING):
+            self.checkpoints.is_paused = after is Phase.PAUSED
+
+    def _event(self, name: str, **fields: object) -> None:
+        identity = self.identity
+        self.services.telemetry.event(
+            name, actor=identity.id, namespace=identity.namespace, host=identity.host, **fields
+        )
+
 
 def _nothing(_error: ActorError | None) -> None:
     """Nobody waits for this append."""
@@ -512,10 +569,6 @@ def _nothing(_error: ActorError | None) -> None:
 
 def _bytes_of(state: Subtree | None) -> bytes | None:
     return None if state is None else state.standalone()
-
-
-def _too_long(op: Operation) -> tuple[str]:
-    return (f"{op.entry.name} did not end within its deadline",)
 
 
 def _queued_too_long(op: Operation) -> OperationTimeout:

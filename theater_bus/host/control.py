@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from theater_bus.core.chain.control import Resumed
 from theater_bus.core.lifecycle import StopReason
 from theater_bus.host.operation import Operation
 from theater_bus.host.verb_lane import Fields, Handler
@@ -40,12 +38,8 @@ class _Control:
         return {"phase": self._actor.phases.phase.value}
 
     def resume(self, fields: Fields) -> dict[str, Any]:
-        actor = self._actor
-        actor.phases.resume()
-        actor.failure_note = None
-        actor.journal.write(time_ns(), Resumed(), actor.state)
-        actor.services.loop.call_soon(actor.resume)
-        return {"phase": actor.phases.phase.value}
+        self._actor.resume_control()
+        return {"phase": self._actor.phases.phase.value}
 
     def shutdown(self, fields: Fields) -> Any:
         return self._stop(StopReason.SHUTDOWN, fields["grace_ms"] / 1000, fields["wait"], fields["reason"])

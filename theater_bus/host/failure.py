@@ -10,7 +10,9 @@ from theater_bus.engine import GuestFailure
 from theater_bus.errors import ActorError, HandlerError, Internal, TypeMismatch, UnexpectedError
 
 if TYPE_CHECKING:
+    from theater_bus.host.actor import Actor
     from theater_bus.host.package import FunctionEntry
+    from theater_bus.telemetry import Telemetry
 
 __all__ = ["error_of", "of_message", "unexpected"]
 
@@ -26,15 +28,15 @@ _WHAT = {
 }
 
 
-def error_of(failure: GuestFailure, entry: FunctionEntry, actor: str) -> ActorError:
+def error_of(failure: GuestFailure, entry: FunctionEntry, actor: Actor) -> ActorError:
     """The error for a call that has no result. An exception of a capability is logged here with its traceback."""
     if failure.reason == "host-call":
-        return _of_host_call(failure.exception, entry, actor)
+        return _of_host_call(failure.exception, entry, actor.identity.id)
     what = _WHAT.get(failure.reason, failure.message)
     error = Internal(f"the guest failed in {entry.name}: {what}", reason=failure.reason, trap=failure.message)
     log.warning(
         "guest failed: actor=%s function=%s reason=%s %s%s",
-        actor,
+        actor.identity.id,
         entry.name,
         failure.reason,
         failure.message,
@@ -65,9 +67,11 @@ def of_message(entry: FunctionEntry, message: bytes) -> ActorError:
     )
 
 
-def unexpected(actor: str, error: BaseException) -> UnexpectedError:
+def unexpected(telemetry: Telemetry, actor: str, function: str, error: BaseException) -> UnexpectedError:
     """The error for a bug of ours: a correlation id for the caller, the traceback for the log."""
     correlation = token_hex(8)
+    what = f"{type(error).__name__}: {error}"
+    telemetry.event("operation.unexpected", actor=actor, function=function, error=what, correlation=correlation)
     log.error("unexpected error: actor=%s correlation=%s", actor, correlation, exc_info=error)
     return UnexpectedError(
         f"a bug in theater_bus; the host's log has the cause under {correlation}", correlation=correlation

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from importlib.metadata import version
+from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,15 @@ from theater_bus.core.wire.function import Tails
 from theater_bus.core.wire.reply import ReplyRule
 from theater_bus.core.wire.subjects import Channel, OpsSubjects, Subjects
 from theater_bus.engine import Engine, EngineSettings, Instance, Turn
-from theater_bus.errors import ActorError, ActorExists, ChannelClosed, ConnectionLost, PluginError, SpawnRefused
+from theater_bus.errors import (
+    ActorError,
+    ActorExists,
+    ChainTampered,
+    ChannelClosed,
+    ConnectionLost,
+    PluginError,
+    SpawnRefused,
+)
 from theater_bus.host.access import Access
 from theater_bus.host.actor import Actor
 from theater_bus.host.calling import ActorCalls
@@ -35,8 +44,9 @@ from theater_bus.host.package_source import PackageSource
 from theater_bus.host.recovery import recover_all
 from theater_bus.host.settings import HostSettings
 from theater_bus.host.shared import Shared, Tally
+from theater_bus.host.sole import check_sole
 from theater_bus.host.spawning import Spawner, SpawnRequest
-from theater_bus.host.stopping import end_actor, let_finish
+from theater_bus.host.stopping import end_actor, let_finish, stop_capabilities
 from theater_bus.host.verb_lane import VerbLane
 from theater_bus.host.verbs import fleet_handlers, host_handlers
 from theater_bus.host.watching import Watching
@@ -137,13 +147,15 @@ class Host:
         Raises `ConnectionLost`, `ConfigurationError`, or `PluginError` for a plugin that refuses the start; in
         production also for one that is allowed and cannot be loaded, which might be the one that says no.
         """
-        registry = registry if registry is not None else PluginRegistry.discover(allow=settings.allowed_plugins())
+        if registry is None:
+            registry = await asyncio.to_thread(PluginRegistry.discover, allow=settings.allowed_plugins())
+        telemetry = telemetry if telemetry is not None else Telemetry.silent()
         for failure in registry.failures:
             log.warning("%s", failure)
+            telemetry.event("plugin.refused", plugin=failure.plugin, reason=failure.problem, fix=failure.fix)
         if settings.mode == "production" and registry.failures:
             raise registry.failures[0]
         grants = read_policy(settings.grants, registry.capabilities)
-        telemetry = telemetry if telemetry is not None else Telemetry.silent()
         bus = await Bus.open(settings.bus(), instrumentation=telemetry)
         host = cls(settings, registry, telemetry, bus, grants)
         try:
@@ -155,13 +167,14 @@ class Host:
 
     async def _begin(self) -> None:
         await self.telemetry.start()
+        self._register_gauges()
         for result in await self.registry.run("theater_host_starting", host=self.id, namespace=self.namespace):
             if result.exception is not None:
                 raise PluginError(
                     result.plugin, "theater_host_starting", f"{type(result.exception).__name__}: {result.exception}"
                 ) from result.exception
         if self.settings.data_dir is not None:
-            self.file_store = await FileStore.start(self.settings.data_dir, FileSettings(fsync=self.settings.fsync))
+            self.file_store = await self._open_data(self.settings.data_dir)
             await recover_all(self, self._spawner, self.file_store)
         services = self.bus.services
         host_lane = VerbLane(Channel.HOST, self.id, host_handlers(self), services, self.shared)
@@ -170,8 +183,26 @@ class Host:
             services.subscribe(self.subjects.host(self.id, "*"), host_lane.receive),
             services.subscribe(self.subjects.fleet("*"), fleet_lane.receive),
         ]
-        await self.bus.ready()
         self._heartbeat.start()
+        await self.bus.ready()
+        self.telemetry.event(
+            "host.started", host=self.id, namespace=self.namespace, server=",".join(self.settings.servers)
+        )
+
+    def _register_gauges(self) -> None:
+        register, tally, actors = self.telemetry.register_gauge, self.tally, self.actors
+        register("theater.chain.segments", lambda: tally.segments)
+        register("theater.chain.bytes", lambda: tally.segment_bytes)
+        register("theater.mailbox.depth", lambda: sum(len(actor.mailbox) for actor in actors.values()))
+        register("theater.guest.memory", lambda: self.engine.memory_bytes)
+        register("theater.module_cache.modules", lambda: self.engine.modules)
+
+    async def _open_data(self, directory: Path) -> FileStore:
+        try:
+            return await FileStore.start(directory, FileSettings(fsync=self.settings.fsync))
+        except ChainTampered as error:
+            self.telemetry.event("chain.corrupt", host=self.id, path=str(directory), reason=error.reason)
+            raise
 
     async def __aenter__(self) -> Self:
         return self
@@ -185,7 +216,12 @@ class Host:
         """Start an actor; returns when it answers. Raises `SpawnRefused`, `ActorExists`, or what init ended with."""
         if self.draining:
             raise SpawnRefused("this host is draining and takes no new actors. Fix: spawn on another host")
-        return await self._spawner.spawn(request)
+        try:
+            return await self._spawner.spawn(request)
+        except ActorError as error:
+            actor_id = request.id or request.manifest.id or ""
+            self.telemetry.event("spawn.refused", actor=actor_id, host=self.id, code=error.code, reason=error.message)
+            raise
 
     def reserve(self, actor_id: str) -> None:
         """Take an id for a spawn in progress. Raises `ActorExists`."""
@@ -213,11 +249,16 @@ class Host:
             ) from error
         raise ActorExists(f"another host runs {actor_id!r}. Fix: choose another id, or stop it first", actor=actor_id)
 
-    async def admit(self, actor: Actor) -> None:
-        """Let the world reach an actor that is ready: its lanes, then an echo through the server."""
+    async def admit(self, actor: Actor, *, paused: bool = False) -> None:
+        """Let the world reach an actor that is ready: its lanes, then an echo through the server.
+
+        What arrives before that is queued. Raises `ActorExists` when another host has the id.
+        """
         actor_id = actor.identity.id
         subjects, bus = self.subjects, self.bus
-        actor.phases.started()
+        if paused:
+            actor.phases.started()
+            actor.phases.pause()
         self.actors[actor_id] = actor
         self.release(actor_id)
         ops = OpsLane(actor, bus.operations, OpsSubjects(subjects.ops_prefix(actor_id), self._tails), self.shared)
@@ -231,11 +272,13 @@ class Host:
             ]
         )
         self._watching.started(actor)
-        self.telemetry.count("theater.actors", 1, **{"theater.actor.phase": actor.phases.phase.value})
-        self.telemetry.event("actor.started", actor=actor_id, host=self.id)
         await bus.ready()
-        if actor.wants_exit:
-            actor.resume_or_exit()
+        if self._heartbeat.has_peers:
+            await check_sole(bus.services, subjects.info(actor_id, "status"), self.id, actor)
+        if actor.phases.phase is Phase.STARTING:
+            actor.phases.started()
+        self.telemetry.event("actor.started", actor=actor_id, host=self.id, package=actor.type.package.module.sha256)
+        actor.resume_or_exit()
 
     async def abandon(self, actor: Actor, error: BaseException) -> None:
         """Undo a spawn that failed half-way."""
@@ -249,6 +292,18 @@ class Host:
         await end_actor(actor, self.registry, 0.0)
         actor.phases.stopped()
         self._forget(actor)
+        self.release(actor.identity.id)
+
+    async def withdraw(self, actor: Actor, error: BaseException) -> None:
+        """Undo a recovery that failed half-way. Nothing is recorded: the next host may have more luck."""
+        if self.actors.get(actor.identity.id) is actor:
+            self.stop_actor(actor, StopReason.MOVED)
+            await self.stopped(actor)
+            return
+        actor.phases.begin_stop(StopReason.MOVED)
+        actor.failure_note = str(error)
+        await stop_capabilities(actor)
+        actor.phases.stopped()
         self.release(actor.identity.id)
 
     # -- what actors ask of their host (Services) ----------------------------------------------------------------------
@@ -359,7 +414,6 @@ class Host:
             self._stops.pop(actor_id, None)
         reason = actor.phases.reason
         word = reason.value if reason is not None else ""
-        self.telemetry.count("theater.actors", -1, **{"theater.actor.phase": "running"})
         self.telemetry.event("actor.stopped", actor=actor_id, host=self.id, reason=word)
         for result in await self.registry.run("theater_actor_stopped", actor=actor.identity, reason=word):
             if result.exception is not None:
@@ -373,6 +427,7 @@ class Host:
         """Take no new actors and shut down all that run here."""
         self.draining = True
         actors = list(self.actors.values())
+        self.telemetry.event("host.draining", host=self.id, count=len(actors))
         for actor in actors:
             self.stop_actor(actor, StopReason.SHUTDOWN, grace_s=grace_s)
         await asyncio.gather(*(self.stopped(actor) for actor in actors))
@@ -400,6 +455,8 @@ class Host:
         await self.bus.drain(5.0)
         await self.engine.close()
         self._blocking.shutdown(wait=False, cancel_futures=True)
+        seconds = round(time() - self.started_ms / 1000, 3)
+        self.telemetry.event("host.stopped", host=self.id, reason="closed", seconds=seconds)
         await self.telemetry.close()
 
     def _kept_at_close(self) -> frozenset[str]:

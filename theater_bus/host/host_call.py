@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from contextvars import Context, ContextVar, copy_context
+from contextvars import Context, ContextVar
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +78,9 @@ class HostCalls:
         """The context that the operation's coroutines run in; None for a guest that imports nothing."""
         if not self.imports:
             return None
-        return copy_context() if op.trace is None else op.trace.context()
+        if op.trace is None:
+            return self._actor.services.telemetry.untraced_context(op.headers)
+        return op.trace.context()
 
     def _import(self, function: HostFunction, bound: BoundFunction) -> BoundFunction:
         actor = self._actor
@@ -124,7 +126,20 @@ class HostCalls:
             function.name,
             self._actor.identity.id,
         )
+        self._event("capability.abandoned", frame)
         self._ended(frame, "unknown", None, TimeoutError("abandoned"))
+
+    def _event(self, name: str, frame: _Frame, **fields: object) -> None:
+        identity, function = self._actor.identity, frame.function
+        self._actor.services.telemetry.event(
+            name,
+            actor=identity.id,
+            namespace=identity.namespace,
+            host=identity.host,
+            interface=function.interface,
+            function=function.name,
+            **fields,
+        )
 
     async def _waiting(self, answer: Coroutine[Any, Any, bytes], frame: _Frame) -> bytes:
         _FRAME.set(frame)
@@ -152,6 +167,8 @@ class HostCalls:
         self._pending = None
         function, recording = frame.function, frame.op.recording
         self._observe(frame, outcome, error)
+        if outcome == "raised":
+            self._event("capability.failed", frame, error=f"{type(error).__name__}: {error}")
         if recording is None:
             return
         try:
@@ -282,7 +299,10 @@ class ActorContext:
     ) -> Any:
         """Call another actor in the name of this one and return its plain value."""
         frame = self._frame()
-        headers = None if frame.trace is None else frame.trace.headers()
+        if frame.trace is None:
+            headers = self._actor.services.telemetry.untraced_headers(frame.op.headers)
+        else:
+            headers = frame.trace.headers()
         return await self._actor.services.call_actor(
             self._actor, frame.op, actor, function, params, timeout_ms, self.effect_key, headers
         )

@@ -96,9 +96,10 @@ class _Info:
         write = write_msgpack if is_msgpack else write_json
         if state is None or codec is None:
             return None, write
+        nodes = self._actor.type.manifest.limits.decode_nodes
         if is_msgpack:
-            return codec.decode(state), write
-        return codec.decode_json(state, int64="string" if request.int64_strings else "number"), write
+            return codec.decode(state, nodes), write
+        return codec.decode_json(state, "string" if request.int64_strings else "number", nodes), write
 
     def _is_large(self, size_bytes: int) -> bool:
         return size_bytes + _MARGIN_BYTES > self._shared.max_payload

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from theater_bus.core.chain.bodies import Checkpoint, Exit, Genesis
 from theater_bus.core.chain.control import Control
@@ -18,13 +18,20 @@ from theater_bus.core.chain.recording import Recording
 from theater_bus.core.chain.segments import Segment, Trace
 from theater_bus.core.chain.writer import ChainWriter, Mark
 from theater_bus.core.values.subtree import Subtree
-from theater_bus.errors import ActorError
+from theater_bus.errors import ActorError, Unavailable
 from theater_bus.host.chain import ChainStore, MemoryStore
 
-__all__ = ["Decided", "Journal", "Settled"]
+__all__ = ["Decided", "Journal", "Kept", "Settled"]
 
 Decided: TypeAlias = Callable[[ActorError | None], None]
 """Called once when the append of a segment is decided: None when it is kept. It must not raise."""
+
+
+class Kept(Protocol):
+    """What a host's chains took in since it started."""
+
+    segments: int
+    segment_bytes: int
 
 
 @dataclass(slots=True)
@@ -40,11 +47,13 @@ class Settled:
 class _Pending:
     """A segment that waits for its acknowledgement; `done` is what the store calls."""
 
-    __slots__ = ("decided", "journal", "mark", "state")
+    __slots__ = ("decided", "journal", "mark", "size_bytes", "state")
 
-    def __init__(self, journal: Journal, mark: Mark, state: Subtree | None, decided: Decided | None) -> None:
+    def __init__(
+        self, journal: Journal, mark: Mark, state: Subtree | None, size_bytes: int, decided: Decided | None
+    ) -> None:
         self.journal: Journal | None = journal
-        self.mark, self.state, self.decided = mark, state, decided
+        self.mark, self.state, self.size_bytes, self.decided = mark, state, size_bytes, decided
 
     def done(self, error: ActorError | None) -> None:
         journal = self.journal
@@ -53,9 +62,12 @@ class _Pending:
 
 
 class Journal:
-    """The chain of one actor. `ahead` is how many segments wait for their acknowledgement."""
+    """The chain of one actor. `ahead` is how many segments wait for their acknowledgement.
 
-    __slots__ = ("_actor", "_failed", "_memory", "_pending", "_store", "settled", "writer")
+    `kept` counts what was acknowledged, and `on_quiet`, when it is set, is called whenever nothing waits any more.
+    """
+
+    __slots__ = ("_actor", "_failed", "_memory", "_pending", "_store", "kept", "on_quiet", "settled", "writer")
 
     def __init__(
         self,
@@ -64,6 +76,7 @@ class Journal:
         store: ChainStore,
         state: Subtree | None,
         failed: Callable[[ActorError], None],
+        kept: Kept,
     ) -> None:
         self._actor = actor
         self.writer = writer
@@ -71,6 +84,8 @@ class Journal:
         self._memory = store if isinstance(store, MemoryStore) else None
         self._pending: deque[_Pending] = deque()
         self._failed = failed
+        self.kept = kept
+        self.on_quiet: Callable[[], None] | None = None
         self.settled = Settled(writer.seq, writer.head, state, writer.mark())
 
     @property
@@ -82,6 +97,10 @@ class Journal:
     def refusing(self) -> bool:
         """Whether the store refuses for good, until an append succeeds."""
         return self._store.refusing
+
+    def refusal(self) -> Unavailable:
+        """The error for an operation that is not begun because the store refuses."""
+        return Unavailable("the chain cannot be written just now. Fix: see the host's log; ask again later")
 
     def commit(self, recording: Recording, trace: Trace | None, state: Subtree | None, decided: Decided) -> int:
         """Link a recorded operation and append it; returns the sequence of its first event.
@@ -106,12 +125,14 @@ class Journal:
         memory = self._memory
         if memory is not None:
             memory.append_now(self._actor, segment)
-            settled, writer = self.settled, self.writer
+            settled, writer, kept = self.settled, self.writer, self.kept
+            kept.segments += 1
+            kept.segment_bytes += segment.size_bytes
             settled.seq, settled.head, settled.state = writer.seq, writer.head, state
             if decided is not None:
                 decided(None)
             return
-        pending = _Pending(self, self.writer.mark(), state, decided)
+        pending = _Pending(self, self.writer.mark(), state, segment.size_bytes, decided)
         self._pending.append(pending)
         self._store.append(self._actor, (segment,), pending.done)
 
@@ -124,8 +145,12 @@ class Journal:
         settled = self.settled
         settled.mark, settled.state = pending.mark, pending.state
         settled.seq, settled.head = pending.mark.seq, pending.mark.head
+        self.kept.segments += 1
+        self.kept.segment_bytes += pending.size_bytes
         if pending.decided is not None:
             pending.decided(None)
+        if self.on_quiet is not None and not self._pending:
+            self.on_quiet()
 
     def _fall(self, error: ActorError) -> None:
         """The first refusal takes all that was linked behind it; the store's later refusals find nobody."""
@@ -137,3 +162,5 @@ class Journal:
         for pending in fallen:
             if pending.decided is not None:
                 pending.decided(error)
+        if self.on_quiet is not None and not self._pending:
+            self.on_quiet()

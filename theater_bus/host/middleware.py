@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from theater_bus.capability import HostCall, HostCallMiddleware, OperationInfo, OperationMiddleware
 from theater_bus.errors import ActorError, HandlerError, OperationTimeout
+from theater_bus.host.reply import guest_error
 
 if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
@@ -38,11 +39,13 @@ class _Ended:
     def send(self, entry: FunctionEntry, outcome: Outcome | None, error: ActorError | None) -> None:
         if self.future.done():
             return
-        if outcome is not None:
+        if outcome is not None and outcome.ok:
             self.future.set_result(outcome.value.standalone())
-        else:
-            self.future.set_exception(error if error is not None else RuntimeError("no outcome"))
-            self.future.exception()
+            return
+        if error is None and outcome is not None:
+            error = guest_error(entry, outcome)
+        self.future.set_exception(error if error is not None else RuntimeError("no outcome"))
+        self.future.exception()
 
 
 class _Passage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from math import inf
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +51,7 @@ class Operation:
         "failure",
         "first_seq",
         "guest_ended_ns",
+        "headers",
         "identity",
         "key",
         "op",
@@ -83,6 +85,7 @@ class Operation:
         arrival_ns: int = 0,
         size_bytes: int = 0,
         outbox: tuple[bytes, int] | None = None,
+        headers: Mapping[str, str] | None = None,
         trace: OperationTrace | None = None,
     ) -> None:
         self.actor = actor
@@ -101,6 +104,7 @@ class Operation:
         self.size_bytes = size_bytes
         self.trace = trace
         self.outbox = outbox
+        self.headers = headers
         self.started_ns = 0
         self.guest_ended_ns = 0
         self.first_seq = 0

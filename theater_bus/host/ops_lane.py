@@ -68,7 +68,11 @@ class OpsLane:
         except ActorError as error:
             self._refuse(message, request, entry, error, arrival)
         except Exception as error:  # noqa: BLE001  a bug here must not end the connection's reader
-            self._refuse(message, request, entry, unexpected(self._actor.identity.id, error), arrival)
+            self._refuse(message, request, entry, self._bug(entry, error), arrival)
+
+    def _bug(self, entry: FunctionEntry | None, error: Exception) -> ActorError:
+        name = "_OTHER" if entry is None else entry.name
+        return unexpected(self._shared.telemetry, self._actor.identity.id, name, error)
 
     def _admit(
         self, message: Message, arrival: int, entry: FunctionEntry, request: Request, caller: Caller | None
@@ -93,11 +97,10 @@ class OpsLane:
                 f"{entry.name} needs a proven caller and this request has none. "
                 "Fix: end the subject in .@.<caller>, with permissions that prove it, and set caller_subjects"
             )
-        codec = entry.codec
         if request.cgrf is not None:
-            params = codec.check_params(request.cgrf)
+            params = entry.codec.check_params(request.cgrf)
         else:
-            params = codec.encode_params(request.params, request.form is not Form.MSGPACK)
+            params = entry.plain_params(request.params, request.form is not Form.MSGPACK)
         op = Operation(
             actor,
             entry,
@@ -113,6 +116,7 @@ class OpsLane:
             arrival_ns=arrival,
             size_bytes=len(message.data) + _ENVELOPE_BYTES,
             outbox=request.outbox,
+            headers=message.headers,
             trace=shared.telemetry.start_operation(
                 entry.spec, message.headers, actor.attributes, arrival, one_way=not message.reply
             ),

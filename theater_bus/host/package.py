@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest import Manifest
-from theater_bus.core.values.codec import FunctionCodec, ValueCodec, function_codec, value_codec
+from theater_bus.core.values.codec import FunctionCodec, Params, ValueCodec, function_codec, value_codec
 from theater_bus.core.values.contract import ImportBinding, check_imports
 from theater_bus.core.values.export_table import Export, exported_functions
 from theater_bus.core.values.metadata import PackageMetadata, parse_metadata
 from theater_bus.core.values.types import Type
 from theater_bus.engine import Budget, Limits, Module
-from theater_bus.errors import FunctionNotFound, SpawnRefused
+from theater_bus.errors import FunctionNotFound, SpawnRefused, TooLarge
 
 if TYPE_CHECKING:
     from theater_bus.host.middleware import Middleware
@@ -46,16 +46,32 @@ class Package:
 
 
 class FunctionEntry:
-    """One function of an actor's type: its symbol, its codec, and how telemetry names it."""
+    """One function of an actor's type: its symbol, its codec, and how telemetry names it.
 
-    __slots__ = ("codec", "name", "spec", "stateful", "symbol")
+    `decode_nodes` is how many nodes a value may have to be made of, or into, plain values.
+    """
 
-    def __init__(self, export: Export, spec: FunctionSpec) -> None:
+    __slots__ = ("codec", "decode_nodes", "name", "spec", "stateful", "symbol")
+
+    def __init__(self, export: Export, spec: FunctionSpec, decode_nodes: int) -> None:
         self.name = export.name
         self.symbol = export.symbol
         self.stateful = export.stateful
         self.codec: FunctionCodec = function_codec(export.function, export.stateful)
         self.spec = spec
+        self.decode_nodes = decode_nodes
+
+    def plain_params(self, given: object, from_json: bool) -> Params:
+        """Parameters that came as plain values, checked. Raises `TypeMismatch`, `TooLarge` for too many nodes."""
+        params = self.codec.encode_params(given, from_json)
+        if params.count > self.decode_nodes:
+            raise TooLarge(
+                f"the parameters of {self.name} have {params.count:,} nodes, {self.decode_nodes:,} are decoded. Fix: "
+                "send them as cgrf, use primitive arrays, or raise limits.decode_nodes in the manifest",
+                nodes=params.count,
+                limit=self.decode_nodes,
+            )
+        return params
 
 
 @dataclass(slots=True, eq=False)
@@ -142,7 +158,7 @@ def make_actor_type(
     bindings = check.require()
     claimed = frozenset(name for capability in registry.capabilities.values() for name in capability.calls)
     entries = {
-        name: FunctionEntry(export, telemetry.function_spec(name, namespace))
+        name: FunctionEntry(export, telemetry.function_spec(name, namespace), manifest.limits.decode_nodes)
         for name, export in package.exports.items()
     }
     owned = {

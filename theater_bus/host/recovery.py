@@ -17,8 +17,9 @@ from theater_bus.core.grants import Grants
 from theater_bus.core.idempotency import KeyRecord, Window
 from theater_bus.core.manifest import Manifest, from_mapping
 from theater_bus.core.values.cgrf import parse
-from theater_bus.errors import ActorError, SpawnRefused, TheaterError
+from theater_bus.errors import ActorError, ChainTampered, SpawnRefused, TheaterError
 from theater_bus.host.actor import Actor
+from theater_bus.host.checkpoint import Checkpoints
 from theater_bus.host.journal import Journal
 from theater_bus.telemetry import ActorAttributes
 
@@ -43,6 +44,8 @@ async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
                 await _recover(host, spawner, store, recovered)
         except TheaterError as error:
             log.error("actor %s cannot be recovered: %s", tail.actor, error)
+            if isinstance(error, ChainTampered):
+                host.telemetry.event("chain.corrupt", actor=tail.actor, host=host.id, reason=error.reason)
             host.telemetry.event("actor.unrecoverable", actor=tail.actor, host=host.id, reason=str(error))
 
 
@@ -69,7 +72,8 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         inline_max=found.inline_max,
         limits=RecordLimits(type_.manifest.limits.host_calls, type_.manifest.limits.record_bytes),
     )
-    actor.journal = Journal(found.actor, writer, store, state, actor.fallen)
+    actor.journal = Journal(found.actor, writer, store, state, actor.fallen, host.tally)
+    actor.checkpoints = Checkpoints(actor, found.received)
     _restore_window(host, actor, found)
     try:
         decided: asyncio.Future[ActorError | None] = host.loop.create_future()
@@ -78,11 +82,9 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         if error is not None:
             raise error
         await spawner.start_capabilities(actor, granted, found.snapshots)
-        await host.admit(actor)
-        if found.phase == "paused":
-            actor.phases.pause()
-    except BaseException:
-        host.release(found.actor)
+        await host.admit(actor, paused=found.phase == "paused")
+    except BaseException as error:
+        await host.withdraw(actor, error)
         raise
     host.telemetry.event("actor.recovered", actor=found.actor, host=host.id)
 

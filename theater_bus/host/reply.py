@@ -24,7 +24,7 @@ _HEADER_BYTES = 256  # what our own reply headers take at most
 
 def guest_error(entry: FunctionEntry, outcome: Outcome) -> GuestError:
     """The guest's own `err(…)` as an error."""
-    return GuestError(outcome.text, function=entry.name, value=outcome.error)
+    return GuestError(outcome.text, function=entry.name, value=outcome.plain(entry.decode_nodes))
 
 
 def encode_outcome(entry: FunctionEntry, outcome: Outcome, request: Request) -> Encoded:
@@ -35,9 +35,9 @@ def encode_outcome(entry: FunctionEntry, outcome: Outcome, request: Request) -> 
     if request.reply == "value":
         value: Any
         if form is Form.MSGPACK:
-            value = outcome.plain()
+            value = outcome.plain(entry.decode_nodes)
         else:
-            value = outcome.json(int64="string" if request.int64_strings else "number")
+            value = outcome.json("string" if request.int64_strings else "number", entry.decode_nodes)
         return encode_value(value, form, has_type=has_type)
     if request.reply == "cgrf":
         return encode_cgrf(outcome.cgrf(), form, has_type=has_type)

@@ -34,10 +34,11 @@ log = logging.getLogger("theater_bus.host")
 class Tally:
     """What a host has done since it started."""
 
-    __slots__ = ("failed", "operations", "processing_ns")
+    __slots__ = ("failed", "operations", "processing_ns", "segment_bytes", "segments")
 
     def __init__(self) -> None:
         self.operations = self.failed = self.processing_ns = 0
+        self.segments = self.segment_bytes = 0
 
 
 class _Surroundings(Protocol):
@@ -119,7 +120,7 @@ class Shared:
         outcome = _recorded(entry, answer, not recorded.is_error)
         if recorded.is_error:
             return {"error": guest_error(entry, outcome).to_wire()}
-        return {"value": outcome.plain()}
+        return {"value": outcome.plain(entry.decode_nodes)}
 
     async def _replay_from_chain(self, actor: Actor, op: Operation, recorded: Replay) -> None:
         try:
@@ -127,7 +128,7 @@ class Shared:
         except ActorError as error:
             op.answer(None, error)
         except Exception as error:  # noqa: BLE001  answered and logged
-            op.answer(None, unexpected(actor.identity.id, error))
+            op.answer(None, unexpected(self.telemetry, actor.identity.id, op.entry.name, error))
         else:
             self._replay(actor, op, answer, recorded.is_error)
 

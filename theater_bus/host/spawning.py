@@ -7,10 +7,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import time, time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from theater_bus.capability import ActorIdentity
-from theater_bus.core.chain.bodies import Genesis
+from theater_bus.core.chain.bodies import Genesis, Origin
 from theater_bus.core.chain.recording import Limits as RecordLimits
 from theater_bus.core.chain.writer import ChainWriter
 from theater_bus.core.grants import ALL, Grants
@@ -18,8 +18,9 @@ from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.core.wire.identity import check_name, generate_id, incarnation
 from theater_bus.engine import Budget, Limits
-from theater_bus.errors import ActorError, OperationTimeout, SpawnRefused
+from theater_bus.errors import ActorError, ActorExists, OperationTimeout, SpawnRefused
 from theater_bus.host.actor import Actor
+from theater_bus.host.checkpoint import ABI, Checkpoints
 from theater_bus.host.granting import Granted, grant
 from theater_bus.host.host_call import ActorContext, HostCalls
 from theater_bus.host.journal import Journal
@@ -34,14 +35,16 @@ if TYPE_CHECKING:
 
 __all__ = ["NO_STATE", "SpawnRequest", "Spawner"]
 
-ABI: Final = "pack/2"
 CAPABILITY_START_S = 10.0
 NO_STATE: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
 class SpawnRequest:
-    """What to spawn. `state` is a plain value for the declared state type, or `NO_STATE` for the manifest's."""
+    """What to spawn. `state` is a plain value for the declared state type, or `NO_STATE` for the manifest's.
+
+    An id whose chain ended needs `begin`: `fresh` begins again, `continue` goes on from its last state.
+    """
 
     manifest: Manifest
     wasm: bytes
@@ -49,6 +52,7 @@ class SpawnRequest:
     state: Any = NO_STATE
     parent: str | None = None
     from_json: bool = False
+    begin: Literal["new", "fresh", "continue"] = "new"
 
 
 class FutureAnswer:
@@ -96,12 +100,13 @@ class Spawner:
             await host.check_free(actor_id)
             type_ = self.type_of(package, manifest)
             granted = self.granted(type_, self._parent_grants(request.parent))
-            actor = self._make(actor_id, request, type_, granted.grants)
+            origin, state = await self._origin(actor_id, request, type_)
+            actor = self._make(actor_id, type_, granted.grants, state)
         except BaseException:
             host.release(actor_id)
             raise
         try:
-            await self._start(actor, request, granted)
+            await self._start(actor, request, granted, origin)
         except BaseException as error:
             await host.abandon(actor, error)
             raise
@@ -160,11 +165,33 @@ class Spawner:
             )
         return found
 
-    def _make(self, actor_id: str, request: SpawnRequest, type_: ActorType, grants: Grants) -> Actor:
+    async def _origin(
+        self, actor_id: str, request: SpawnRequest, type_: ActorType
+    ) -> tuple[Origin | None, Subtree | None]:
+        """What the actor goes on from, and its initial state. Raises `ActorExists` for a chain that is kept."""
+        store = self._host.file_store
+        kept = None
+        if store is not None and type_.manifest.chain.durability == "file":
+            kept = next((tail for tail in store.tails() if tail.actor == actor_id and tail.next_seq), None)
+        if store is None or kept is None or (kept.exited and request.begin == "fresh"):
+            return None, _initial_state(type_, request)
+        if not kept.exited or request.begin == "new":
+            how = "ended" if kept.exited else "could not be recovered"
+            raise ActorExists(
+                f"the chain of {actor_id!r} is kept here; it {how}. Fix: choose another id, or for a chain that ended "
+                "begin again with --fresh, or go on from its last state with --continue",
+                actor=actor_id,
+            )
+        if request.state is not NO_STATE:
+            raise SpawnRefused("an initial state is given, and --continue takes the last one. Fix: leave one out")
+        before = await store.recover(actor_id)
+        state = None if before.state is None or type_.state_codec is None else type_.state_codec.check(before.state)
+        return Origin("continue", actor_id, before.incarnation, before.next_seq - 1, before.head), state
+
+    def _make(self, actor_id: str, type_: ActorType, grants: Grants, state: Subtree | None) -> Actor:
         host, manifest = self._host, type_.manifest
         identity = ActorIdentity(actor_id, host.namespace, manifest.name, host.id)
         attributes = ActorAttributes(actor_id, host.namespace, manifest.name, host.id)
-        state = _initial_state(type_, request)
         actor = Actor(type_, identity, attributes, host, state, host.loop.time(), grants)
         born = incarnation(int(time() * 1000), os.urandom(10))
         store = host.store_of(actor)
@@ -177,11 +204,13 @@ class Spawner:
             inline_max=manifest.chain.inline_max,
             limits=RecordLimits(manifest.limits.host_calls, manifest.limits.record_bytes),
         )
-        actor.journal = Journal(actor_id, writer, store, state, actor.fallen)
+        actor.journal = Journal(actor_id, writer, store, state, actor.fallen, host.tally)
+        if manifest.chain.durability != "memory":
+            actor.checkpoints = Checkpoints(actor)
         host.bound_chain(actor)
         return actor
 
-    async def _start(self, actor: Actor, request: SpawnRequest, granted: Granted) -> None:
+    async def _start(self, actor: Actor, request: SpawnRequest, granted: Granted, origin: Origin | None) -> None:
         host, type_ = self._host, actor.type
         await host.keep_objects(actor, request.wasm)
         body = Genesis(
@@ -195,11 +224,12 @@ class Spawner:
             ABI,
             type_.manifest.chain.inline_max,
             request.parent,
-            None,
+            origin,
         )
         actor.journal.write(time_ns(), body, actor.state)
         await self.start_capabilities(actor, granted)
-        await self._init(actor)
+        if origin is None:
+            await self._init(actor)
         await host.admit(actor)
 
     async def start_capabilities(

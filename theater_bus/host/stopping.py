@@ -44,7 +44,8 @@ async def let_finish(actor: Actor, grace_s: float) -> None:
     if op is not None:
         reason = actor.phases.reason
         word = "terminated" if reason is StopReason.TERMINATED else "shut down"
-        actor.cut(op, Cancelled(f"the actor was {word} while {op.entry.name} ran", ran="rolled-back"))
+        cause = "terminate" if reason is StopReason.TERMINATED else "shutdown"
+        actor.cut(op, Cancelled(f"the actor was {word} while {op.entry.name} ran", ran="rolled-back"), cause)
         await _idle(actor, CUT_S)
 
 
@@ -80,11 +81,35 @@ async def end_actor(actor: Actor, registry: PluginRegistry, grace_s: float) -> N
         if result.exception is not None:
             log.error("plugin %s failed in theater_actor_stopping", result.plugin, exc_info=result.exception)
     await let_finish(actor, grace_s)
+    await _checkpoint(actor)
     await stop_capabilities(actor)
     reason = _reason(actor)
     if reason in ("exited", "shutdown", "failed", "terminated"):
         await _record_exit(actor, reason)
     actor.discard_instance()
+
+
+async def _checkpoint(actor: Actor) -> None:
+    """Leave a checkpoint behind the last operation, so that what comes after this host reads little."""
+    checkpoints, journal = actor.checkpoints, actor.journal
+    if checkpoints is None:
+        return
+    if journal.ahead:
+        quiet: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def settle() -> None:
+            if not quiet.done():
+                quiet.set_result(None)
+
+        journal.on_quiet = settle
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                await quiet
+        except TimeoutError:
+            log.error("operations of actor %s were not acknowledged within %s s", actor.identity.id, SETTLE_S)
+            return
+    if journal.writer.seq and not journal.refusing:
+        checkpoints.write()
 
 
 async def _record_exit(actor: Actor, reason: str) -> None:

@@ -74,7 +74,11 @@ class VerbLane:
         except ActorError as error:
             self._refuse(message, request, error)
         except Exception as error:  # noqa: BLE001  a bug here must not end the connection's reader
-            self._refuse(message, request, unexpected(self._who, error))
+            self._refuse(message, request, self._bug(message, error))
+
+    def _bug(self, message: Message, error: Exception) -> ActorError:
+        verb = f"{self._channel.value}.{message.subject.rpartition('.')[2]}"
+        return unexpected(self._shared.telemetry, self._who, verb, error)
 
     def _later(self, answer: Coroutine[Any, Any, Any], message: Message, request: Request) -> None:
         if self._tasks is None:
@@ -94,7 +98,7 @@ class VerbLane:
         except ActorError as error:
             self._refuse(message, request, error)
         except Exception as error:  # noqa: BLE001  answered and logged
-            self._refuse(message, request, unexpected(self._who, error))
+            self._refuse(message, request, self._bug(message, error))
 
     def _answer(self, message: Message, request: Request, value: Any) -> None:
         if message.reply and value is not SILENCE:

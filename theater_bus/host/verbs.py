@@ -46,8 +46,6 @@ class _HostDesk:
         manifest = _manifest(fields["manifest"])
         package: str | None = fields.get("package")
         digest = manifest.package_digest if package is None else bytes.fromhex(package.removeprefix("sha256:"))
-        if fields["continue"] or fields["fresh"]:
-            raise SpawnRefused("chains that ended cannot be continued by this host. Fix: choose another id")
         if digest is None:
             raise SpawnRefused(
                 "over the wire a package is named by digest only. Fix: put the module where the host finds it "
@@ -62,6 +60,7 @@ class _HostDesk:
                 fields.get("state", NO_STATE),
                 fields.get("parent"),
                 request.form is not Form.MSGPACK,
+                "continue" if fields["continue"] else "fresh" if fields["fresh"] else "new",
             )
         )
         return {

@@ -164,8 +164,8 @@ class Accumulators:
             cell[-1] += value
 
     def gauge(self, name: str, read: Callable[[], float], attributes: Mapping[str, str]) -> None:
-        """Read a gauge, or an up-down counter, by callback. Raises `UnregisteredName`."""
-        canonical = self._check(name, attributes, ("gauge", "updown"))
+        """Read a gauge, or a counter that somebody else keeps, by callback. Raises `UnregisteredName`."""
+        canonical = self._check(name, attributes, ("gauge", "updown", "counter"))
         with self._lock:
             self._gauges.setdefault(name, {})[tuple(sorted(canonical.items()))] = read
 

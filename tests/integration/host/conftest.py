@@ -1,0 +1,228 @@
+"""Hosts with real guests on a real server, a capability that waits for the test, and callers with raw messages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgpack
+import pytest
+import pytest_asyncio
+
+from theater_bus.bus import BusSettings, Connection, EmbeddedServer
+from theater_bus.capability import Capability, hookimpl
+from theater_bus.client import ActorHandle, Theater, connect
+from theater_bus.core.chain.events import Event, decode_event
+from theater_bus.core.manifest import parse_manifest
+from theater_bus.core.wire.response import decode_reply
+from theater_bus.errors import ActorError
+from theater_bus.host.actor import Actor
+from theater_bus.host.host import Host
+from theater_bus.host.settings import HostSettings
+from theater_bus.host.spawning import NO_STATE, SpawnRequest
+from theater_bus.plugins import PluginRegistry
+from theater_bus.telemetry import Telemetry
+from theater_bus.testing.guests import guest
+
+GUESTS = Path(__file__).parent / "guests"
+PEER_PACT = """
+@package: string = "test:peer"
+@calls: list<string> = ["test:peer/peer-client"]
+
+interface peer {
+    exports {
+        call: func(actor: string, function: string, params: string) -> string
+        hold: func(name: string) -> string
+    }
+}
+"""
+# Found and built before any loop runs: reading files is no business of a loop.
+SHOWN = {"peer": guest("peer", GUESTS), "counter": guest("counter"), "chaos": guest("chaos")}
+_names = count(1)
+
+
+async def eventually(holds: Callable[[], Any], timeout_s: float = 10.0) -> None:
+    """Wait until `holds()` is true; fails when it does not become so."""
+    async with asyncio.timeout(timeout_s):
+        while not holds():
+            await asyncio.sleep(0.002)
+
+
+class Gates:
+    """What guests wait for in `hold`. The test waits until one has come, and lets it go on with an answer."""
+
+    def __init__(self) -> None:
+        self._came: dict[str, asyncio.Queue[asyncio.Future[str]]] = {}
+        self.cancelled: list[str] = []
+        self.failures: list[ActorError] = []
+        self.instances: dict[str, Capability] = {}
+
+    async def hold(self, name: str) -> str:
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._queue(name).put_nowait(answer)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.cancelled.append(name)
+            raise
+
+    async def arrival(self, name: str) -> asyncio.Future[str]:
+        """A guest that has come to `name`; set the result to let it go on."""
+        return await asyncio.wait_for(self._queue(name).get(), 10)
+
+    def _queue(self, name: str) -> asyncio.Queue[asyncio.Future[str]]:
+        return self._came.setdefault(name, asyncio.Queue())
+
+
+def plugin(**hooks: Callable[..., Any]) -> ModuleType:
+    """A plugin with these hooks."""
+    module = ModuleType("a plugin of the test")
+    for name, function in hooks.items():
+        setattr(module, name, hookimpl(function))
+    return module
+
+
+def peer_plugin(gates: Gates) -> ModuleType:
+    """A plugin with the capability `peer`; what `call` meets with comes back as `code: message`."""
+
+    class Peer(Capability):
+        name = "peer"
+        pact = PEER_PACT
+
+        async def start(self) -> None:
+            gates.instances[self.context.actor.id] = self
+
+        async def call(self, actor: str, function: str, params: str) -> str:
+            try:
+                return json.dumps(await self.context.call_actor(actor, function, json.loads(params)))
+            except ActorError as error:
+                gates.failures.append(error)
+                return f"{error.code}: {error.message}"
+
+        async def hold(self, name: str) -> str:
+            if name == "!raise":
+                raise RuntimeError("broken on purpose")
+            return await gates.hold(name)
+
+    return plugin(theater_capabilities=lambda: [Peer])
+
+
+class Stage:
+    """A namespace of the test's own, with hosts, actors and callers in it."""
+
+    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+        self.url = url
+        self.namespace = f"stage-{next(_names)}"
+        self.gates = Gates()
+        self._stack = stack
+        self.connection: Connection
+        self.theater: Theater
+
+    async def open(self) -> None:
+        """Connect the callers."""
+        self.connection = await self._stack.enter_async_context(await Connection.open(BusSettings(servers=(self.url,))))
+        self.theater = await self._stack.enter_async_context(connect(self.url, namespace=self.namespace))
+
+    async def host(
+        self, *, telemetry: Telemetry | None = None, extra: tuple[tuple[str, object], ...] = (), **settings: Any
+    ) -> Host:
+        """A host, closed at the end of the test."""
+        plugins = [("peer", peer_plugin(self.gates)), *extra]
+        registry = await asyncio.to_thread(PluginRegistry.discover, extra=plugins)
+        given = {"servers": (self.url,), "namespace": self.namespace, "host_id": f"host-{next(_names)}", **settings}
+        host = await Host.start(HostSettings(**given), registry=registry, telemetry=telemetry)
+        self._stack.push_async_callback(host.close, 0.0)
+        return host
+
+    async def spawn(
+        self,
+        host: Host,
+        actor_id: str,
+        *,
+        guest_name: str = "peer",
+        manifest: str = "",
+        state: Any = NO_STATE,
+        from_json: bool = False,
+    ) -> Actor:
+        """An actor of a guest; `manifest` is put before the guest's own tables (`[limits] …` belongs into it too)."""
+        found = SHOWN[guest_name]
+        text = merged(found.manifest_text, manifest)
+        return await host.spawn(SpawnRequest(parse_manifest(text), found.wasm, actor_id, state, None, from_json))
+
+    def handle(self, actor_id: str) -> ActorHandle:
+        """The actor as the client sees it."""
+        return self.theater.actor(actor_id)
+
+    def subject(self, actor_id: str, function: str, channel: str = "ops") -> str:
+        """`theater.<ns>.<channel>.<id>.<function>`."""
+        return f"theater.{self.namespace}.{channel}.{actor_id}.{function}"
+
+    async def call(self, actor_id: str, function: str, *params: Any, timeout_s: float = 20, **envelope: Any) -> Any:
+        """Call by raw message: a msgpack envelope. Raises the error that comes back."""
+        body = msgpack.packb({"v": 1, "params": list(params), **envelope})
+        return await self.ask(self.subject(actor_id, function), body, timeout_s=timeout_s)
+
+    async def ask(self, subject: str, body: bytes = b"", *, timeout_s: float = 20, headers: Any = None) -> Any:
+        """Request and decode the reply. Raises the error that comes back."""
+        message = await self.connection.request_one(subject, body, timeout_s=timeout_s, headers=headers)
+        return decode_reply(message.data, message.headers).value
+
+    def start(self, awaitable: Awaitable[Any]) -> asyncio.Task[Any]:
+        """Begin a call; the test awaits it later."""
+        return asyncio.ensure_future(awaitable)
+
+    async def info(self, actor_id: str, query: str = "status", **fields: Any) -> Any:
+        """Ask on the info channel."""
+        return await self.ask(self.subject(actor_id, query, "info"), msgpack.packb({"v": 1, "params": fields}))
+
+    async def control(self, actor_id: str, verb: str, **fields: Any) -> Any:
+        """Ask on the control channel."""
+        return await self.ask(self.subject(actor_id, verb, "control"), msgpack.packb({"v": 1, "params": fields}))
+
+    async def error(self, awaitable: Awaitable[Any]) -> ActorError:
+        """The `ActorError` that the awaitable ends with."""
+        try:
+            value = await awaitable
+        except ActorError as error:
+            return error
+        raise AssertionError(f"it ended well, with {value!r}")
+
+    async def events(self, actor_id: str) -> list[Event]:
+        """The actor's chain."""
+        page = await self.info(actor_id, "chain")
+        return [decode_event(data) for segment in page["segments"] for data in segment["events"]]
+
+
+def merged(own: str, given: str) -> str:
+    """A guest's manifest with more: what `given` says comes first, and replaces the guest's keys."""
+    import tomllib
+
+    keys = tomllib.loads(given)
+    lines, kept = own.splitlines(), []
+    for line in lines:
+        if line.startswith("package =") or line.partition("=")[0].strip() in keys:
+            continue
+        kept.append(line)
+    at = next((n for n, line in enumerate(kept) if line.startswith("[")), len(kept))
+    top, _, tables = given.partition("[")
+    return "\n".join([*kept[:at], top, *kept[at:], f"[{tables}" if tables else "", ""])
+
+
+@pytest.fixture
+def nothing_blocks_the_loop() -> None:
+    """XXX"""
+
+
+@pytest_asyncio.fixture
+async def stage(nats_server: EmbeddedServer) -> AsyncIterator[Stage]:
+    """A namespace on the session's server."""
+    async with AsyncExitStack() as stack:
+        made = Stage(nats_server.url, stack)
+        await made.open()
+        yield made
