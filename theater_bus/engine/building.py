@@ -62,8 +62,8 @@ def build(
 
     `pact` is by default the file of the same name that ends in `.pact`. `provided` are the interfaces whose functions
     the pact may import without spelling them out, by full name. `include` are the folders where C headers are looked
-    for, besides the source's own and that of `pack.h`. The same files give the same bytes. Raises `ConfigurationError` for what cannot be
-    read or compiled, `PactSyntaxError` for a wrong pact, `SpawnRefused` for wrong WebAssembly text.
+    for, besides the source's own and that of `pack.h`. The same files give the same bytes. Raises `ConfigurationError`
+    for what cannot be read or compiled, `PactSyntaxError` for a wrong pact, `SpawnRefused` for wrong WebAssembly text.
     """
     declared = read_pact(pact or source.with_suffix(".pact"))
     if source.suffix == ".wat":

@@ -80,7 +80,8 @@ def build_guest(source: Path, provided: Mapping[str, Interface] = NOTHING_PROVID
     """The module of a `.wat`, `.c` or `.wasm` file and the `.pact` beside it, as `theater-bus build` makes it.
 
     `provided` are interfaces that the pact imports without spelling them out, by full name. C finds `pack.h`,
-    this project's library for guests. Raises `ConfigurationError`, `PactSyntaxError`, or `SpawnRefused` for wrong WebAssembly text.
+    this project's library for guests. Raises `ConfigurationError`, `PactSyntaxError`, or `SpawnRefused` for wrong
+    WebAssembly text.
     """
     return build(source, provided=provided)
 
