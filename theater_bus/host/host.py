@@ -62,6 +62,8 @@ log = logging.getLogger("theater_bus.host")
 
 CANCEL_GRACE_MS = 1000.0
 """What a cancelled host function has for its clean-up before it is abandoned."""
+ANSWER_S = 2.0
+"""How long a spawn waits for another host to claim the id. The server says at once when nobody listens for it."""
 
 
 class _Lanes:
@@ -240,7 +242,7 @@ class Host:
     async def check_free(self, actor_id: str) -> None:
         """Raise `ActorExists` when another host answers for this id."""
         try:
-            await self.bus.services.request_one(self.subjects.info(actor_id, "status"), b"", timeout_s=0.25)
+            await self.bus.services.request_one(self.subjects.info(actor_id, "status"), b"", timeout_s=ANSWER_S)
         except ChannelClosed:
             return
         except (ActorError, ConnectionLost) as error:

@@ -186,7 +186,7 @@ async def capability_harness(
 
     Raises `PluginError` where class and pact do not agree, `SpawnRefused` for wrong settings.
     """
-    type_ = compile_capability("the capability under test", cls)
+    type_ = await asyncio.to_thread(compile_capability, "the capability under test", cls)
     granted = grant([type_], {type_.name: settings or {}}, ALL, ALL)
     context = HarnessContext(ActorIdentity(actor, "default", actor, "harness"), granted.plain(type_.name))
     instance = cls(context, granted.settings[type_.name])

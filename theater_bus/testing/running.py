@@ -7,6 +7,7 @@ async with running_host(Clock, audit_plugin) as host:
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -55,7 +56,7 @@ class RunningHost:
         """
         if isinstance(package, type):
             manifest.setdefault("capabilities", {package.name: {}})
-            package = relay_guest(package)
+            package = await asyncio.to_thread(relay_guest, package)
         wasm = package if isinstance(package, bytes) else package.wasm
         tables = {"name": "under-test"} if isinstance(package, bytes) else tomllib.loads(package.manifest_text)
         tables.pop("package", None)
@@ -79,7 +80,7 @@ async def running_host(
     beside them. `settings` are those of `HostSettings`. Raises `PluginError` for a plugin that does not load.
     """
     extra = [_named(plugin) for plugin in plugins]
-    registry = PluginRegistry.discover(allow=installed, extra=extra, hook_bound_s=hook_bound_s)
+    registry = await asyncio.to_thread(PluginRegistry.discover, allow=installed, extra=extra, hook_bound_s=hook_bound_s)
     if registry.failures:
         raise registry.failures[0]
     async with AsyncExitStack() as stack:

@@ -135,7 +135,7 @@ async def test_lifecycle_hooks_run_in_order_with_the_parameters_that_they_take()
         b=plugin(theater_actor_stopping=waits),
         a=plugin(theater_actor_stopping=lambda reason: seen.append(("a", reason))),
         c=plugin(theater_actor_stopping=lambda: seen.append(("c", None))),
-        d=plugin(theater_cli=lambda: {}),
+        d=plugin(theater_cli=lambda: {"x": "m:c"}),
     )
     results = await found.run("theater_actor_stopping", actor="counter", reason="shutdown")
     assert seen == [("a", "shutdown"), ("b", "counter"), ("c", None)]
