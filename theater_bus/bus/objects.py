@@ -11,7 +11,6 @@ import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 from nats.aio.client import Client
@@ -92,10 +91,9 @@ class ObjectStore:
                     size_bytes=size,
                     limit_bytes=max_bytes,
                 )
-            # nats-py appends chunks to immutable bytes, which takes quadratic time, unless it may write into a file.
-            into = BytesIO()
-            await bucket.get(name, writeinto=into)
-        data = into.getvalue()
+            data = await self._chunks(info)
+        if data is None:
+            return None
         if await _digest(data) != digest:
             raise Unavailable(f"the object {name} in {self.bucket} holds other bytes. Fix: delete it and put it again")
         return data
@@ -112,6 +110,25 @@ class ObjectStore:
             bucket = await self._bucket(create=False)
             if bucket is not None and await _info(bucket, name) is not None:
                 await bucket.delete(name)
+
+    async def _chunks(self, info: ObjectInfo) -> bytes | None:
+        """The bytes of an object, or None when it was deleted meanwhile.
+
+        Not nats-py's own `get`: that waits for ever for chunks that are gone, and appends to immutable bytes.
+        """
+        wanted = info.chunks or 0
+        if wanted == 0:
+            return b""
+        stream, subject = f"OBJ_{self.bucket}", f"$O.{self.bucket}.C.{info.nuid}"
+        context = self._jetstream()
+        held = (await context.stream_info(stream, subjects_filter=subject)).state.subjects or {}
+        if held.get(subject, 0) != wanted:
+            return None
+        subscription = await context.subscribe(subject, stream=stream, ordered_consumer=True)
+        try:
+            return b"".join([(await subscription.next_msg(REQUEST_S)).data for _ in range(wanted)])
+        finally:
+            await subscription.unsubscribe()
 
     async def _bucket(self, *, create: bool) -> Bucket | None:
         if not self.available:

@@ -1,4 +1,4 @@
-"""What a call does when it hears nothing: repeats under its key, one attempt without, and an honest `ran` at the end."""
+"""What a call does when it hears nothing: repeats under its key, one attempt without, and an honest `ran`."""
 
 from __future__ import annotations
 
