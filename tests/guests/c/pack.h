@@ -588,7 +588,7 @@ PACK_PRIVATE pack_node pack_result(pack_writer *out, bool is_ok, pack_node value
     return pack_last(out);
 }
 
-/* What a function with state answers: ok((state, value)), ok((state)), or err(text), which leaves the state as it was. */
+/* What a function with state answers: ok((state, value)), ok((state)), or err(text), which leaves the state alone. */
 PACK_PRIVATE pack_node pack_reply(pack_writer *out, pack_node state, pack_node value) {
     return pack_result(out, true, PACK_TUPLE_OF(out, state, value));
 }

@@ -5,7 +5,8 @@
   (memory (export "memory") 1)
   (global $top (mut i32) (i32.const 1024))
 
-  ;; A node ok(child): 25 bytes, the child's index in the last four. Its type tag says tuple<bool, bool>: tags are advisory.
+  ;; A node ok(child): 25 bytes, the child's index in the last four. Its type tag says tuple<bool, bool>, which nobody
+  ;; has to believe.
   (data (i32.const 16) "\14\00\00\00\11\00\00\00\0b\02\00\00\00\01\01\06\00\00\00\00\01\00\00\00\00")
 
   ;; Memory comes off a stack: the host keeps one buffer per instance and gives the last output back before each call.
@@ -16,7 +17,9 @@
     (local.set $missing (i32.sub (global.get $top) (i32.mul (memory.size) (i32.const 65536))))
     (if (i32.gt_s (local.get $missing) (i32.const 0))
       (then
-        (if (i32.eq (i32.const -1) (memory.grow (i32.add (i32.const 1) (i32.shr_u (local.get $missing) (i32.const 16)))))
+        (if (i32.eq
+              (i32.const -1)
+              (memory.grow (i32.add (i32.const 1) (i32.shr_u (local.get $missing) (i32.const 16)))))
           (then
             (global.set $top (local.get $at))
             (return (i32.const 0))))))
@@ -113,7 +116,8 @@
 
   ;; ok((next,))
   (func (export "test:echo/actor.become")
-    (param $in i32) (param $size i32) (param $slots i32) (param $sizes i32) (result i32) (local $out i32) (local $to i32)
+    (param $in i32) (param $size i32) (param $slots i32) (param $sizes i32) (result i32)
+    (local $out i32) (local $to i32)
     (local.set $out (call $copy (local.get $in) (local.get $size) (i32.const 41)))
     (local.set $to (i32.add (local.get $out) (local.get $size)))
     (call $tuple

@@ -76,7 +76,8 @@ def test_a_module_made_of_c_is_small(name: str) -> None:
 def test_the_committed_modules_are_what_the_pinned_compiler_makes() -> None:
     done = run_builder(BUILDER, "--check")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("as committed") == 4
+    for name in ("caller", "chaos", "runtime", "text"):
+        assert f"{name}: {len(GUESTS[name].wasm)} bytes, as committed" in done.stdout
 
 
 @pytest.mark.slow
