@@ -1,5 +1,7 @@
 """Builds the modules of the C guests; `--check` compares them with the committed ones instead of writing.
 
+The demo carries copies of some, so that it works where there is no checkout; they are made and checked here too.
+
     python tests/guests/build.py [--check] [NAME…]
 
 The same sources give the same bytes on every machine: the compiler is the pinned `ziglang` wheel, and nothing of the
@@ -16,6 +18,7 @@ from theater_bus.errors import TheaterError
 from theater_bus.testing.guests import build_guest
 
 HERE = Path(__file__).resolve().parent
+DEMO = HERE.parents[1] / "theater_bus" / "cli" / "demo_guests"
 
 
 def c_guests() -> list[Path]:
@@ -33,7 +36,22 @@ def main(arguments: list[str]) -> int:
     unknown = sorted(set(options.names) - {path.stem for path in chosen})
     if unknown:
         parser.error(f"no C guest is called {', '.join(unknown)}")
-    return max([_check(path) if options.check else _write(path) for path in chosen])
+    status = max([_check(path) if options.check else _write(path) for path in chosen])
+    return max(status, _demo(options.check))
+
+
+def _demo(check: bool) -> int:
+    """Copy what the demo carries, or compare it; the result is 1 where it differs."""
+    status = 0
+    for copy in sorted(DEMO.glob("*.wasm")):
+        source = HERE / copy.stem / f"{copy.stem}.wat"
+        wasm = build_guest(source) if source.is_file() else source.with_suffix(".wasm").read_bytes()
+        if not check:
+            copy.write_bytes(wasm)
+        elif copy.read_bytes() != wasm:
+            print(f"demo: {copy.name} is an old one. Fix: python tests/guests/build.py", file=sys.stderr)
+            status = 1
+    return status
 
 
 def _write(source: Path) -> int:

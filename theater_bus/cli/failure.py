@@ -5,16 +5,11 @@ Nothing else writes errors. A traceback is shown with `--debug` only; that of a 
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-import tempfile
-import traceback
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import click
 
@@ -91,8 +86,12 @@ def failure_of(error: BaseException, doing: str) -> Failure:
 def report(failure: Failure, error: BaseException, *, as_json: bool, debug: bool) -> None:
     """Write `failure` to stderr; with `debug` the traceback of `error` before it."""
     if debug:
+        import traceback
+
         traceback.print_exception(error, file=sys.stderr)
     if as_json:
+        import json
+
         print(json.dumps(failure.as_plain(), ensure_ascii=False, default=repr), file=sys.stderr)
         return
     colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
@@ -141,7 +140,7 @@ def _usage(error: click.UsageError) -> Failure:
 
 
 def _bug(error: BaseException, doing: str) -> Failure:
-    correlation = uuid4().hex[:12]
+    correlation = os.urandom(6).hex()
     why = f"a bug in theater_bus ({type(error).__name__}), correlation {correlation}"
     place = _keep(error, doing, correlation)
     fix = f"report it with the traceback in {place}" if place else "run it again with --debug and report the traceback"
@@ -151,6 +150,10 @@ def _bug(error: BaseException, doing: str) -> Failure:
 
 def _keep(error: BaseException, doing: str, correlation: str) -> Path | None:
     """Append the traceback to the log of errors; None where nothing can be written."""
+    import tempfile
+    import traceback
+    from datetime import UTC, datetime
+
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     head = f"--- {datetime.now(UTC).isoformat(timespec='seconds')} {correlation} {doing}\n"
     text = head + "".join(traceback.format_exception(error)) + "\n"

@@ -65,6 +65,7 @@ class _Wanted:
     type=click.IntRange(0, 65_535),
     default=_DEFAULT_PORT,
     show_default=True,
+    metavar="PORT",
     help="Port of the embedded server; 0 takes a free one.",
 )
 @click.option(
