@@ -7,7 +7,7 @@ once: `add_item` then finds `add-item`, and a bare name finds the one interface 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Calls", "bind", "methods_of"]
 
 P = TypeVar("P")
-Method = Callable[..., Awaitable[Any]]
+Method = Callable[..., Coroutine[Any, Any, Any]]
 
 
 class Calls:

@@ -12,7 +12,7 @@ import inspect
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from functools import wraps
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 from theater_bus.bus import BusSettings
 from theater_bus.client.actor import ActorHandle
 from theater_bus.client.chain import AnySegment, ChainView
-from theater_bus.client.connecting import Servers, connect
+from theater_bus.client.connecting import Connecting, Servers, connect
 from theater_bus.client.inspection import Inspection
 from theater_bus.client.session import DEFAULT_TIMEOUT_S
 from theater_bus.client.sugar import Calls, bind
@@ -48,6 +48,9 @@ class _Runner:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        self._waiting: set[Future[Any]] = set()
+        self._letting_go: set[asyncio.Task[Any]] = set()
+        self._ended = False
         self._thread = threading.Thread(target=self._serve, name="theater-bus client", daemon=True)
         self._thread.start()
 
@@ -61,11 +64,32 @@ class _Runner:
         except RuntimeError:
             coroutine.close()
             raise ChannelClosed("the client was closed, so nothing was sent") from None
+        self._waiting.add(future)
+        if self._ended:
+            future.cancel()  # scheduled on a loop that turns no more
         try:
             return future.result()
+        except CancelledError:
+            raise ChannelClosed("the client was closed meanwhile", ran="unknown") from None
         except BaseException:
             future.cancel()
             raise
+        finally:
+            self._waiting.discard(future)
+
+    def let_go(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run what cleans up: at once, or, when the garbage collector asks on the loop's own thread, soon."""
+        if threading.current_thread() is not self._thread:
+            try:
+                self.run(coroutine)
+            except ChannelClosed:
+                return  # the loop is gone, and with it what was to be cleaned up
+        elif self._loop.is_running():
+            task = self._loop.create_task(coroutine)
+            self._letting_go.add(task)
+            task.add_done_callback(self._letting_go.discard)
+        else:
+            coroutine.close()
 
     def stop(self, timeout_s: float) -> None:
         """End the loop and its thread; what still runs is cancelled."""
@@ -84,6 +108,9 @@ class _Runner:
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
             self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
+            self._ended = True
+            for future in list(self._waiting):
+                future.cancel()
 
 
 class _Wrapper(Generic[A]):
@@ -127,7 +154,7 @@ class SyncCalls(_Wrapper[Calls]):
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         method = self._inner[name]
-        return lambda *args, **kwargs: self._runner.run(_awaited(method(*args, **kwargs)))
+        return lambda *args, **kwargs: self._runner.run(method(*args, **kwargs))
 
 
 class SyncInspection(_Wrapper[Inspection]):
@@ -257,7 +284,7 @@ class SyncTheater(_Wrapper[Theater]):
         """End the connection, the loop and its thread. Closing twice is fine."""
         _OPEN.discard(self)
         try:
-            self._runner.run(asyncio.wait_for(self._inner.close(), timeout))
+            self._runner.run(_closed(self._inner, timeout))
         except (ChannelClosed, TimeoutError):
             pass  # closed before, or the server is gone: the loop ends all the same
         finally:
@@ -279,7 +306,7 @@ def connect_sync(
     connecting = connect(servers, namespace=namespace, options=options, telemetry=telemetry, caller=caller)
     runner = _Runner()
     try:
-        theater = SyncTheater(runner.run(_awaited(connecting)), runner)
+        theater = SyncTheater(runner.run(_connected(connecting)), runner)
     except BaseException:
         runner.stop(CLOSE_S)
         raise
@@ -303,8 +330,13 @@ async def _end_tasks() -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _awaited(awaitable: Any) -> Any:
-    return await awaitable
+async def _closed(theater: Theater, timeout_s: float) -> None:
+    async with asyncio.timeout(timeout_s):
+        await theater.close()
+
+
+async def _connected(connecting: Connecting) -> Theater:
+    return await connecting
 
 
 def _iterate(runner: _Runner, items: AsyncIterator[T]) -> Iterator[T]:
@@ -314,6 +346,10 @@ def _iterate(runner: _Runner, items: AsyncIterator[T]) -> Iterator[T]:
         except StopAsyncIteration:
             return False, None
 
+    async def end() -> None:
+        if inspect.isasyncgen(items):
+            await items.aclose()
+
     try:
         while True:
             more, item = runner.run(following())
@@ -321,8 +357,4 @@ def _iterate(runner: _Runner, items: AsyncIterator[T]) -> Iterator[T]:
                 return
             yield item
     finally:
-        if inspect.isasyncgen(items):
-            try:
-                runner.run(items.aclose())
-            except ChannelClosed:
-                pass  # the loop that it lived on is gone, and it with the loop
+        runner.let_go(end())

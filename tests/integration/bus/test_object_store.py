@@ -96,7 +96,7 @@ async def test_without_jetstream_the_error_says_how_to_get_it(
     server = await start_server(jetstream=False)
     store = ObjectStore(await connect(server.url), bucket)
     assert not store.available
-    with pytest.raises(Unavailable, match="no JetStream.*Fix: start nats-server with JetStream") as caught:
+    with pytest.raises(Unavailable, match=r"no JetStream.*Fix: start nats-server with JetStream") as caught:
         await store.put(b"x")
     assert caught.value.ran == "never"
     with pytest.raises(Unavailable):

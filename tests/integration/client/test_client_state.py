@@ -39,7 +39,7 @@ async def large(
 async def test_a_large_state_is_fetched_without_the_caller_noticing(
     large: tuple[ActorHandle, Host, Theater],
 ) -> None:
-    actor, host, theater = large
+    actor, _, theater = large
     assert await actor.get_state() == LARGE
     raw = await actor.get_state(raw=True)
     assert raw.startswith(b"CGRF")
