@@ -50,6 +50,7 @@ class Reader:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "HOME": str(folder),
             "NO_COLOR": "1",
+            "PYTHONUNBUFFERED": "1",
             "COLUMNS": "100",
         }
         self.staying: list[tuple[asyncio.subprocess.Process, asyncio.Task[None]]] = []
