@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from theater_bus.core.manifest import Manifest, from_mapping, parse_manifest
 from theater_bus.core.wire.form import Form
 from theater_bus.core.wire.request import Request
 from theater_bus.errors import SpawnRefused
+from theater_bus.host.heartbeat import VERSION
 from theater_bus.host.spawning import NO_STATE, SpawnRequest
 from theater_bus.host.verb_lane import SILENCE, Fields, Handler
 
@@ -75,7 +75,7 @@ class _HostDesk:
         phases = Counter(actor.phases.phase.value for actor in host.actors.values())
         return {
             "host": host.id,
-            "version": version("theater-bus"),
+            "version": VERSION,
             "namespace": host.namespace,
             "labels": {},
             "capacity": {"actors": host.settings.max_actors, "memory_bytes": host.settings.max_memory_bytes},
@@ -112,7 +112,7 @@ class _HostDesk:
 
     def ping(self, fields: Fields) -> dict[str, Any]:
         host = self._host
-        return {"host": host.id, "version": version("theater-bus"), "actors": len(host.actors)}
+        return {"host": host.id, "version": VERSION, "actors": len(host.actors)}
 
     def where(self, fields: Fields) -> Any:
         actor = self._host.actors.get(fields["id"])

@@ -1,0 +1,52 @@
+"""What holds for tests of running hosts and clients: code of ours that blocks the event loop is a failure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from blockbuster import BlockBuster
+
+WATCHED = ("integration/host", "integration/client", "integration/plugins")
+# What may block: it runs before anything is served, or it is for development and tests only.
+_MAY_BLOCK = {
+    "theater_bus/bus/server.py": {
+        "_folder",
+        "_spawn",
+        "_write_config",
+        "_ports",
+        "log_text",
+        "start",
+        "store_dir",
+        "stop",
+        "_last_words",
+    },
+    "theater_bus/host/host.py": {"start", "__init__", "_begin"},
+    "theater_bus/testing/guests.py": {"guest", "guest_names", "guests_folder", "build_guest", "build_wat"},
+    "theater_bus/testing/broken.py": {"broken"},
+    "theater_bus/telemetry/telemetry.py": {"__init__"},
+    "<frozen importlib._bootstrap>": {"_find_and_load"},
+}
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A blocking call (file, socket, sleep) made by theater_bus on a running event loop raises `BlockingError`.
+
+    Only calls with theater_bus on the stack count, so that tests may read files and wait for processes as they like.
+    Locks do not count: the ones that the loop takes (an executor's queue, the span buffer's) are held for microseconds.
+    """
+    if not any(part in request.path.as_posix() for part in WATCHED):
+        yield
+        return
+    detector = BlockBuster(scanned_modules=["theater_bus"])
+    for name in [name for name in detector.functions if "ock.acquire" in name]:
+        del detector.functions[name]
+    for function in detector.functions.values():
+        for file, functions in _MAY_BLOCK.items():
+            function.can_block_in(file, functions)
+    detector.activate()
+    try:
+        yield
+    finally:
+        detector.deactivate()
