@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import gc
 import logging
 import resource
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -163,8 +164,17 @@ async def test_two_host_calls_of_one_operation_are_recorded_in_order(start_host:
     assert waiting == [0]
 
 
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """A full collection over a million objects stops the loop for a second; that is not what is measured here."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(120)
+@pytest.mark.usefixtures("no_collections")
 async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
     start_host: Any, tool: Any, eventually: Any, record_property: Any
 ) -> None:
@@ -178,9 +188,13 @@ async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
-    for number in range(count):
-        actor = await host.host._spawner.spawn(SpawnRequest(manifest, CALLER.wasm, f"w{number}"))
+
+    async def spawn(number: int) -> None:
+        actor = await host.host.spawn(SpawnRequest(manifest, CALLER.wasm, f"w{number}"))
         host.host.enqueue(actor, "wait", [60_000])
+
+    for first in range(0, count, 250):
+        await asyncio.gather(*map(spawn, range(first, first + 250)))
     spawned = time.perf_counter() - started
     await eventually(lambda: len(waiting) == count, 60)
     assert await asyncio.wait_for(bystander.call_function("echo", ["x"]), 5) == "x"
@@ -190,7 +204,7 @@ async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
     await eventually(lambda: all(one.current is None for one in host.host.actors.values()), 60)
     ended = time.perf_counter() - released
     last = host.host.actors[f"w{count - 1}"]
-    assert json.loads(json.dumps(last.type.state_codec.decode(last.state)))["calls"] == 1
+    assert last.type.state_codec.decode(last.state)["calls"] == 1
     measured = f"spawned in {spawned:.1f} s, {memory_kb:.0f} KB each, all answered in {ended:.2f} s"
     record_property("measured", measured)
     print(f"10,000 waiting guests: {measured}")
