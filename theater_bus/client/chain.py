@@ -25,6 +25,7 @@ from theater_bus.core.chain.events import Event, decode_event
 from theater_bus.core.chain.layout import Misshapen
 from theater_bus.core.chain.segments import Segment, Spilled, load_segment
 from theater_bus.errors import (
+    ActorError,
     ActorNotFound,
     ChainTampered,
     ChannelClosed,
@@ -38,12 +39,14 @@ __all__ = ["ChainView"]
 
 WATCH_TTL_S: Final = 30.0
 RETRY_S: Final = 0.5
+GONE_S: Final = 3.0
+"""So long may nobody answer for the actor: after a restart of the server its host needs a moment to be back."""
 PAGE_SEGMENTS: Final = 256
 WAITING_MAX: Final = 1024
 """Batches that wait for a slow reader; beyond it they are dropped and read from the host when their turn comes."""
 
 AnySegment = Segment | Spilled
-_TRANSIENT = (ChannelClosed, OperationTimeout, OutcomeUnknown)
+_PERHAPS_TRANSIENT = (ActorNotFound, ChannelClosed, OperationTimeout, OutcomeUnknown)
 
 
 class ChainView:
@@ -179,6 +182,7 @@ class _Following:
         self._came = asyncio.Event()
         self._dropped = False
         self._renew_at = 0.0
+        self._missing_since: float | None = None
         self._subscription = session.connection.subscribe(session.subjects.events(actor), self._receive)
 
     def close(self) -> None:
@@ -226,9 +230,8 @@ class _Following:
                 async for segment in _pages(self._session, self._actor, self._cursor, self._timeout_s):
                     yield segment
                 return
-            except _TRANSIENT:
-                if self._session.closed:
-                    raise
+            except _PERHAPS_TRANSIENT as error:
+                self._bear(error)
                 await asyncio.sleep(RETRY_S)
 
     async def _more(self) -> bool:
@@ -251,17 +254,24 @@ class _Following:
         """Renew the lease, and see from the answer whether the chain is further than what has come."""
         try:
             end = await self._renew()
-        except _TRANSIENT:
-            if self._session.closed:
-                raise
+        except _PERHAPS_TRANSIENT as error:
+            if not self._waiting:  # the exit may be among what came
+                self._bear(error)
             self._renew_at = monotonic() + RETRY_S
             return False
-        except ActorNotFound:
-            if not self._waiting:
-                raise
-            return False  # the exit may be among what came
         # The host publishes before it answers, so what it counts and we do not have is lost.
         return not self._waiting and end > self._cursor.next_seq
+
+    def _bear(self, error: ActorError) -> None:
+        """Return when it is worth trying again after `error`, else raise it."""
+        now = monotonic()
+        if self._missing_since is None:
+            self._missing_since = now
+        is_gone = isinstance(error, ActorNotFound) and now - self._missing_since >= GONE_S
+        if self._session.closed or is_gone:
+            raise error
+        if not isinstance(error, ActorNotFound):
+            self._missing_since = None
 
     async def _renew(self) -> int:
         """Have the host publish for a while longer; returns the sequence that comes next in its chain."""
@@ -269,6 +279,7 @@ class _Following:
         subject = self._session.subjects.info(self._actor, "watch")
         answer = await self._session.ask(self._actor, subject, fields, self._timeout_s)
         self._renew_at = monotonic() + WATCH_TTL_S / 3
+        self._missing_since = None
         return parsed(lambda wire: int(wire["as_of"]["sequence"]) + 1, answer, "info.watch")
 
     def _next_batch(self) -> tuple[AnySegment, ...]:

@@ -142,6 +142,8 @@ async def test_an_actor_that_is_gone_without_an_exit_ends_the_following(
     spawn: Spawn, host: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_chain, "WATCH_TTL_S", 1.0)
+    monkeypatch.setattr(client_chain, "RETRY_S", 0.05)
+    monkeypatch.setattr(client_chain, "GONE_S", 0.2)
     counter = await spawn()
     following = counter.get_chain().follow()
     assert (await anext(following)).seq == 0
