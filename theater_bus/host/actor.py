@@ -207,8 +207,15 @@ class Actor:
         self._start(op)
 
     def _queued(self, op: Operation) -> None:
-        if op.deadline is not inf and self.sweep_timer is None:
-            self.sweep_timer = self.services.loop.call_at(self.mailbox.next_deadline, self._sweep)
+        deadline = op.deadline
+        if deadline is inf:
+            return
+        timer = self.sweep_timer
+        if timer is not None:
+            if timer.when() <= deadline:
+                return
+            timer.cancel()
+        self.sweep_timer = self.services.loop.call_at(deadline, self._sweep)
 
     def _sweep(self) -> None:
         """Answer what waited in the queue until its deadline passed."""

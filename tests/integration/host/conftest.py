@@ -43,7 +43,7 @@ interface peer {
 }
 """
 # Found and built before any loop runs: reading files is no business of a loop.
-SHOWN = {"peer": guest("peer", GUESTS), "counter": guest("counter"), "chaos": guest("chaos")}
+SHOWN = {"peer": guest("peer", GUESTS), "counter": guest("counter"), "chaos": guest("chaos"), "echo": guest("echo")}
 _names = count(1)
 
 
@@ -120,6 +120,7 @@ class Stage:
         self.url = url
         self.namespace = f"stage-{next(_names)}"
         self.gates = Gates()
+        self.hosts: list[Host] = []
         self._stack = stack
         self.connection: Connection
         self.theater: Theater
@@ -138,6 +139,7 @@ class Stage:
         given = {"servers": (self.url,), "namespace": self.namespace, "host_id": f"host-{next(_names)}", **settings}
         host = await Host.start(HostSettings(**given), registry=registry, telemetry=telemetry)
         self._stack.push_async_callback(host.close, 0.0)
+        self.hosts.append(host)
         return host
 
     async def spawn(
