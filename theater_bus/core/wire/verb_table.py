@@ -66,7 +66,10 @@ _INFO = (
             Answer("state", "plain value", "with `form: value`"),
             Answer("cgrf", "bin", "with `form: cgrf`: the state as CGRF"),
             Answer(
-                "digest, size, object", "digest, int, str", "instead of a state too large for a message: where it lies"
+                "digest, size, object",
+                "digest, int, str",
+                "instead of a state too large for a message: the object that holds, for 60 s, the bytes of `cgrf`, or "
+                "`state` in msgpack or JSON as the request was",
             ),
             _AS_OF,
         ),
