@@ -73,8 +73,8 @@ async def start_host(nats_url: str, namespace: str, registry: PluginRegistry) ->
     async with AsyncExitStack() as stack:
 
         async def start(url: str | None = None, *, telemetry: Telemetry | None = None, **settings: Any) -> Host:
-            settings = {"namespace": namespace, "grace_ms": 200} | settings
-            made = HostSettings(servers=(url or nats_url,), **settings)
+            given: dict[str, Any] = {"namespace": namespace, "grace_ms": 200} | settings
+            made = HostSettings(servers=(url or nats_url,), **given)
             host = await Host.start(made, registry=registry, telemetry=telemetry)
             return await stack.enter_async_context(host)
 

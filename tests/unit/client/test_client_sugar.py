@@ -70,7 +70,7 @@ async def test_arguments_that_the_protocol_does_not_take_are_a_type_error() -> N
     with pytest.raises(TypeError, match="item"):
         await cart.add()  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="too many"):
-        await cart.add("tea", 1, False)  # type: ignore[misc]
+        await cart.add("tea", 1, False)  # type: ignore[call-arg]
     for name in ("remove", "_private", "version"):
         with pytest.raises(AttributeError):
             getattr(cart, name)
