@@ -70,7 +70,7 @@ async def close_quietly(client: Client) -> None:
     if client._flush_queue is None:
         return  # it never got as far as opening a socket
     if not client.is_connected:
-        # nats-py would write what waits to the socket that is gone, which asyncio of Python 3.13 answers with TypeError.
+        # nats-py would write what waits to the socket that is gone; asyncio of Python 3.13 answers with TypeError.
         client._pending, client._pending_data_size = [], 0
     try:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
