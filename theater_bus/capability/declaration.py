@@ -32,8 +32,8 @@ class Settings(BaseModel):
     """The base of a capability's settings: immutable, unknown keys refused.
 
     Every field is a bound that can be intersected with what a parent and the host allow. Annotate it with the kind of
-    bound that it is (`hosts: Annotated[tuple[str, ...], HOSTS] = ()`); a field without one must be agreed on exactly. The
-    instance gets the settings after the cuts.
+    bound that it is (`hosts: Annotated[tuple[str, ...], HOSTS] = ()`); a field without one must be agreed on exactly.
+    The instance gets the settings after the cuts.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
