@@ -15,9 +15,13 @@ from click.core import ParameterSource
 
 from theater_bus.cli.invocation import Invocation
 
-__all__ = ["Command", "LazyGroup", "Listed", "UsageProblem", "define", "shared_options"]
+__all__ = ["Command", "LazyGroup", "Listed", "ReaderGone", "UsageProblem", "define", "shared_options"]
 
 _SHARED_SECTION: Final = "Options of every command"
+
+
+class ReaderGone(Exception):
+    """Whoever read our output has closed it."""
 
 
 class UsageProblem(click.UsageError):
@@ -38,8 +42,8 @@ def _take(context: click.Context, option: click.Parameter, value: Any) -> Any:
         invocation.given[option.name] = value
         if typed:
             invocation.typed.add(option.name)
-        if option.name == "output":
-            invocation.out.is_json = value == "json"
+            if option.name == "output":
+                invocation.out.is_json = value == "json"
     return value
 
 
@@ -144,7 +148,11 @@ def define(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.C
             invocation = context.find_object(Invocation)
             assert invocation is not None
             invocation.doing = invocation.doing or f"run `{context.command_path}`"
-            return function(invocation, *args, **kwargs)
+            try:
+                return function(invocation, *args, **kwargs)
+            except BrokenPipeError:
+                # click would end the process with 1; to stop reading, as `head` does, is no failure.
+                raise ReaderGone from None
 
         return click.command(name, cls=Command, **settings)(entered)
 

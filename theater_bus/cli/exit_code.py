@@ -34,7 +34,7 @@ MEANING: Final[Mapping[ExitCode, str]] = {
     ExitCode.FAILED: "it was tried and failed: the guest said no or trapped, the chain does not verify, a check failed",
     ExitCode.USAGE: "the command cannot be understood: an option, JSON, a type or a pact is wrong",
     ExitCode.NOT_FOUND: "there is no such actor, function or file",
-    ExitCode.REFUSED: "it is not allowed, or does not fit: permissions, grants, a manifest, a package, an id that is taken, a size",
+    ExitCode.REFUSED: "refused, or it does not fit: permissions, manifest, package, an id that is taken, size",
     ExitCode.TIMEOUT: "time ran out, or the outcome is unknown; the message says whether it ran",
     ExitCode.NO_CONNECTION: "there is no connection to NATS",
     ExitCode.NOT_NOW: "not now, later perhaps: nobody answers, overloaded, stopping, paused, storage full",

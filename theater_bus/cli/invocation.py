@@ -100,5 +100,13 @@ class Invocation:
     def run(self, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a command's coroutine to its end. Ctrl-C cancels it and raises KeyboardInterrupt."""
         import asyncio
+        import logging
 
-        return asyncio.run(main())
+        # What the library logs is told as an error where it matters; stderr holds nothing else.
+        handler = logging.StreamHandler() if self.debug else logging.NullHandler()
+        logger = logging.getLogger("theater_bus")
+        logger.addHandler(handler)
+        try:
+            return asyncio.run(main())
+        finally:
+            logger.removeHandler(handler)

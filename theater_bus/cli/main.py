@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from theater_bus.cli.command import LazyGroup, Listed
+from theater_bus.cli.command import LazyGroup, Listed, ReaderGone
 from theater_bus.cli.exit_code import ExitCode
 from theater_bus.cli.failure import failure_of, report
 from theater_bus.cli.invocation import Invocation
@@ -90,7 +90,7 @@ cli = LazyGroup(
     commands_by_name=COMMANDS,
     aliases={"stop": "shutdown"},
     otherwise=_of_plugins,
-    help="WebAssembly actors on NATS: sandboxed, audited, traced. Begin with `theater-bus demo`.",
+    help="WebAssembly actors on NATS: sandboxed, audited, traced.\n\nBegin with `theater-bus demo`.",
     epilog="Plugins may add commands of their own; `theater-bus plugins list` shows them.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -112,8 +112,8 @@ def run(arguments: Sequence[str], name: str | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read us has seen enough, as `head` does; what is still buffered must not fail at exit.
+    except (BrokenPipeError, ReaderGone):
+        # What is still buffered must not fail at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001  the last resort: it is reported, and kept where it is a bug

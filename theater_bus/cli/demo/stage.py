@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -43,8 +42,6 @@ class Stage:
 @asynccontextmanager
 async def set_stage() -> AsyncIterator[Stage]:
     """Start everything, and stop it in order. Raises `ConfigurationError` without a nats-server to start."""
-    # The scenes provoke faults on purpose; what the host logs about them belongs to no scene.
-    logging.getLogger("theater_bus").addHandler(logging.NullHandler())
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="theater-bus-demo-")))
         # A megabyte in one message is above the default of NATS.

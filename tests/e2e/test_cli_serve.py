@@ -1,0 +1,93 @@
+"""A host as a process: its end by signals, what comes back after a crash, permissions, and false starts."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+from theater_bus.bus import EmbeddedServer
+
+from .conftest import PATIENCE_S, Serve, Served, quick, run
+
+USERS = """
+authorization {
+  users = [
+    {user: host, password: secret}
+    {user: reader, password: secret, permissions: {
+      publish: {deny: ["theater.*.control.>", "theater.*.ops.*.*.@.>", "theater.*.ops.*.*.*.@.>",
+                       "theater.*.ops.*.*.@actor.>", "theater.*.ops.*.*.*.@actor.>"]}
+    }}
+  ]
+}
+"""
+
+
+async def test_after_kill_9_file_actors_come_back_and_memory_ones_do_not(
+    serve: Serve, guests: Path, tmp_path: Path
+) -> None:
+    async with EmbeddedServer() as server:
+        words = ("--server", server.url, "--data", str(tmp_path))
+        first = await asyncio.to_thread(serve, *words)
+        for name, manifest in (("kept", "durable.toml"), ("lost", "counter.toml")):
+            await asyncio.to_thread(first.quick, "spawn", str(guests / manifest), "--id", name)
+            await asyncio.to_thread(first.quick, "call", name, "increment", "5")
+        await asyncio.to_thread(first.end, signal.SIGKILL)
+        second: Served = await asyncio.to_thread(serve, *words)
+        assert second.ready["actors"] == 1
+        kept = await asyncio.to_thread(second.quick, "call", "kept", "increment", "1")
+        lost = await asyncio.to_thread(second.quick, "call", "lost", "get", "-o", "json")
+        verdict = await asyncio.to_thread(second.quick, "chain", "kept", "--verify")
+        assert kept.out == "6\n"
+        assert (lost.code, lost.error["code"]) == (3, "actor-not-found")
+        assert verdict.out.startswith("intact")
+        ended = await asyncio.to_thread(second.end, signal.SIGTERM)
+        assert ended.code == 0
+        assert ended.lines[-1]["event"] == "stopped"
+
+
+async def test_sigterm_lets_the_running_operation_finish(serve: Serve, guests: Path) -> None:
+    async with EmbeddedServer() as server:
+        host = await asyncio.to_thread(serve, "--server", server.url)
+        await asyncio.to_thread(host.quick, "spawn", str(guests / "chaos.toml"), "--id", "worker")
+        call = asyncio.create_task(asyncio.to_thread(host, "call", "worker", "work", "400"))
+        async with asyncio.timeout(PATIENCE_S):
+            while (await asyncio.to_thread(host.quick, "status", "worker", "-o", "json")).json["running"] is None:
+                assert not call.done(), (await call).err
+        ended = await asyncio.to_thread(host.end, signal.SIGTERM)
+        answered = await call
+    assert ended.code == 0
+    assert answered.code == 0, answered.err
+
+
+async def test_permissions_are_shown_as_what_they_are(serve: Serve, guests: Path) -> None:
+    async with EmbeddedServer(config=USERS) as server:
+        refused = await asyncio.to_thread(quick, "ps", "--server", server.url, "-o", "json")
+        assert (refused.code, refused.error["code"]) == (6, "no-connection")
+        secret = {"THEATER_BUS_SERVERS": server.url, "THEATER_BUS_PASSWORD": "secret"}
+        await asyncio.to_thread(serve, **secret, THEATER_BUS_USER="host")
+        spawned = await asyncio.to_thread(
+            quick, "spawn", str(guests / "counter.toml"), "--id", "c", THEATER_BUS_USER="host", **secret
+        )
+        assert spawned.code == 0, spawned.err
+        reader = {"THEATER_BUS_USER": "reader", **secret}
+        called = await asyncio.to_thread(quick, "call", "c", "increment", "5", **reader)
+        stopped = await asyncio.to_thread(quick, "stop", "c", "-o", "json", **reader)
+        examined = await asyncio.to_thread(quick, "doctor", "-o", "json", **reader)
+    assert called.out == "5\n"
+    assert (stopped.code, stopped.error["code"]) == (4, "permission-denied")
+    verdicts = {finding["name"]: finding["verdict"] for finding in examined.json["findings"]}
+    assert verdicts["caller names"] == "ok"
+
+
+def test_a_port_that_is_taken_is_said_so(host: Served) -> None:
+    port = host.url.rpartition(":")[2]
+    done = run("serve", "--embedded", "--port", port)
+    assert done.code == 1
+    assert f"port {port} is taken" in done.err
+    assert "--port 0" in done.err
+
+
+def test_a_setting_that_cannot_be_used_is_named() -> None:
+    done = quick("serve", "--namespace", "a.b", "--server", "nats://127.0.0.1:1")
+    assert (done.code, "namespace" in done.err) == (2, True)
