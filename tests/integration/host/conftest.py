@@ -47,6 +47,11 @@ SHOWN = {"peer": guest("peer", GUESTS), "counter": guest("counter"), "chaos": gu
 _names = count(1)
 
 
+def packed(value: object) -> bytes:
+    """msgpack, as any library writes it."""
+    return bytes(msgpack.packb(value))  # type: ignore[no-untyped-call]
+
+
 async def eventually(holds: Callable[[], Any], timeout_s: float = 10.0) -> None:
     """Wait until `holds()` is true; fails when it does not become so."""
     async with asyncio.timeout(timeout_s):
@@ -116,9 +121,9 @@ def peer_plugin(gates: Gates) -> ModuleType:
 class Stage:
     """A namespace of the test's own, with hosts, actors and callers in it."""
 
-    def __init__(self, url: str, stack: AsyncExitStack) -> None:
+    def __init__(self, url: str, stack: AsyncExitStack, namespace: str = "") -> None:
         self.url = url
-        self.namespace = f"stage-{next(_names)}"
+        self.namespace = namespace or f"stage-{next(_names)}"
         self.gates = Gates()
         self.hosts: list[Host] = []
         self._stack = stack
@@ -167,7 +172,7 @@ class Stage:
 
     async def call(self, actor_id: str, function: str, *params: Any, timeout_s: float = 20, **envelope: Any) -> Any:
         """Call by raw message: a msgpack envelope. Raises the error that comes back."""
-        body = msgpack.packb({"v": 1, "params": list(params), **envelope})
+        body = packed({"v": 1, "params": list(params), **envelope})
         return await self.ask(self.subject(actor_id, function), body, timeout_s=timeout_s)
 
     async def ask(self, subject: str, body: bytes = b"", *, timeout_s: float = 20, headers: Any = None) -> Any:
@@ -181,11 +186,11 @@ class Stage:
 
     async def info(self, actor_id: str, query: str = "status", **fields: Any) -> Any:
         """Ask on the info channel."""
-        return await self.ask(self.subject(actor_id, query, "info"), msgpack.packb({"v": 1, "params": fields}))
+        return await self.ask(self.subject(actor_id, query, "info"), packed({"v": 1, "params": fields}))
 
     async def control(self, actor_id: str, verb: str, **fields: Any) -> Any:
         """Ask on the control channel."""
-        return await self.ask(self.subject(actor_id, verb, "control"), msgpack.packb({"v": 1, "params": fields}))
+        return await self.ask(self.subject(actor_id, verb, "control"), packed({"v": 1, "params": fields}))
 
     async def error(self, awaitable: Awaitable[Any]) -> ActorError:
         """The `ActorError` that the awaitable ends with."""

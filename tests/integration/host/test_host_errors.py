@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import msgpack
 import pytest
 
 from theater_bus.capability import Authorizer, Decision, Request
@@ -37,7 +36,7 @@ from theater_bus.errors import (
 )
 from theater_bus.host.actor import Actor
 
-from .conftest import Stage, eventually, plugin
+from .conftest import Stage, eventually, packed, plugin
 
 FEW = "[limits]\ndecode_nodes = 16\n"
 AT_ONCE = 'on_failure = { action = "restart", max_restarts = 1000, backoff_ms = 0 }\n'
@@ -140,7 +139,7 @@ async def test_function_not_found_names_the_nearest(stage: Stage) -> None:
 @pytest.mark.parametrize("params", [["x"], [], [1, 2], [-1], [1 << 64], [True], [1.5], {"bye": 1}])
 async def test_type_mismatch_of_parameters_never_ran(stage: Stage, params: object) -> None:
     await stage.spawn(await stage.host(), "a")
-    body = msgpack.packb({"v": 1, "params": params}) if params != [1 << 64] else b"[18446744073709551616]"
+    body = packed({"v": 1, "params": params}) if params != [1 << 64] else b"[18446744073709551616]"
     error = await stage.error(stage.ask(stage.subject("a", "add"), body))
     check(error, TypeMismatch, "never")
     assert error.details["path"].startswith("params")
@@ -164,13 +163,13 @@ async def test_type_mismatch_of_a_result_is_rolled_back(stage: Stage) -> None:
         b"{",
         b'{"by":1}{"by":2}',
         b'{"by":1,"by":2}',
-        msgpack.packb({"params": [1]}),
-        msgpack.packb({"v": 1, "params": [1], "parms": [1]}),
-        msgpack.packb({"v": 1, "params": [1], "cgrf": b""}),
-        msgpack.packb({"v": 1, "cgrf": b"CGRF"}),
-        msgpack.packb({"v": 1, "params": 5}),
-        msgpack.packb({"v": 1, "params": [1], "timeout_ms": 1 << 40}),
-        msgpack.packb({"v": 1, "params": [1], "op": ""}),
+        packed({"params": [1]}),
+        packed({"v": 1, "params": [1], "parms": [1]}),
+        packed({"v": 1, "params": [1], "cgrf": b""}),
+        packed({"v": 1, "cgrf": b"CGRF"}),
+        packed({"v": 1, "params": 5}),
+        packed({"v": 1, "params": [1], "timeout_ms": 1 << 40}),
+        packed({"v": 1, "params": [1], "op": ""}),
         b"[" * 2000 + b"]" * 2000,
     ],
     ids=range(14),
@@ -206,12 +205,12 @@ async def test_more_nodes_than_the_manifest_decodes_are_too_large(stage: Stage) 
     await stage.spawn(host, "e", guest_name="echo", manifest=FEW)
     echo, few, many = "test:echo/plain.list-string", ["x"] * 15, ["x"] * 16
     subject = Subjects(stage.namespace).ops("e", echo, None)
-    assert await stage.ask(subject, msgpack.packb({"v": 1, "params": [few]})) == few
-    check(await stage.error(stage.ask(subject, msgpack.packb({"v": 1, "params": [many]}))), TooLarge, "never")
+    assert await stage.ask(subject, packed({"v": 1, "params": [few]})) == few
+    check(await stage.error(stage.ask(subject, packed({"v": 1, "params": [many]}))), TooLarge, "never")
     cgrf = value_codec(TupleOf((ListOf(Scalar.STRING),))).encode([many]).standalone()
-    answer = await stage.ask(subject, msgpack.packb({"v": 1, "cgrf": cgrf, "reply": "cgrf"}))
+    answer = await stage.ask(subject, packed({"v": 1, "cgrf": cgrf, "reply": "cgrf"}))
     assert value_codec(ListOf(Scalar.STRING)).check(answer).count == 17
-    error = await stage.error(stage.ask(subject, msgpack.packb({"v": 1, "cgrf": cgrf})))
+    error = await stage.error(stage.ask(subject, packed({"v": 1, "cgrf": cgrf})))
     check(error, TooLarge, "rolled-back")
     assert error.details["limit"] == 16
     await stage.spawn(host, "f", guest_name="echo", state=many, manifest=FEW)
@@ -221,7 +220,7 @@ async def test_more_nodes_than_the_manifest_decodes_are_too_large(stage: Stage) 
 
 async def test_unsupported_version(stage: Stage) -> None:
     await stage.spawn(await stage.host(), "a")
-    body = msgpack.packb({"v": 2, "params": [1]})
+    body = packed({"v": 2, "params": [1]})
     check(await stage.error(stage.ask(stage.subject("a", "add"), body)), UnsupportedVersion, "never")
 
 
@@ -279,7 +278,7 @@ async def test_spawn_refused_says_what_to_add(stage: Stage) -> None:
     error = await stage.error(stage.spawn(host, "a", manifest="[chain]\ndurability = 'file'\n"))
     check(error, SpawnRefused, "never")
     assert "--data" in error.message
-    body = msgpack.packb({"v": 1, "params": {"manifest": {"name": "x"}, "package": "sha256:" + "00" * 32}})
+    body = packed({"v": 1, "params": {"manifest": {"name": "x"}, "package": "sha256:" + "00" * 32}})
     error = await stage.error(stage.ask(f"theater.{stage.namespace}.host.{host.id}.spawn", body))
     check(error, SpawnRefused, "never")
 

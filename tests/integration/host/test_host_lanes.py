@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from time import perf_counter
+from typing import Any
 
 import pytest
 
 from theater_bus.bus import Message
 from theater_bus.core.wire.response import decode_reply
 from theater_bus.errors import ActorNotFound, Cancelled, ChannelClosed, OperationTimeout, ShuttingDown
+from theater_bus.host.actor import Actor
 
 from .conftest import Stage, eventually
 
@@ -186,16 +188,20 @@ async def test_a_wait_is_answered_once_and_a_second_shutdown_joins_the_first(sta
 
 
 async def test_a_one_way_send_runs_and_a_refused_one_is_counted_and_not_recorded(stage: Stage) -> None:
-    host = await stage.host()
-    await stage.spawn(host, "a")
+    actor = await stage.spawn(await stage.host(), "a")
     await stage.handle("a").send("add", [5])
     stage.connection.publish(stage.subject("a", "add"), b"[6]")
     stage.connection.publish(stage.subject("a", "add"), b'["x"]')
     stage.connection.publish(stage.subject("a", "no-such"), b"[6]")
-    await eventually(lambda: host.actors["a"].metrics.snapshot(0, host.actors["a"].mailbox)["operation_metrics"]["refused_operations"] == 2)  # type: ignore[index,call-overload]  # fmt: skip
-    await eventually(lambda: host.actors["a"].journal.settled.seq == 7)
+    await eventually(lambda: _refused(actor) == 2)
+    await eventually(lambda: actor.journal.settled.seq == 7)
     assert (await stage.info("a", "state"))["state"] == 11
     assert [event.type for event in await stage.events("a")] == ["genesis", *["call", "result"] * 3]
+
+
+def _refused(actor: Actor) -> int:
+    counted: Any = actor.metrics.snapshot(0, actor.mailbox)["operation_metrics"]
+    return int(counted["refused_operations"])
 
 
 async def test_a_caller_that_goes_away_does_not_disturb_its_operation(stage: Stage) -> None:
