@@ -23,6 +23,8 @@ __all__ = ["Encode", "Exchange"]
 
 WHERE_S = 0.25
 MIN_ATTEMPT_S = 0.05
+ABSENCE_S = 2.0
+"""So long may nobody listen for an actor that was sent something before: its host comes back, or another takes over."""
 
 Encode = Callable[[int], bytes]
 """The request's body for what is left of its time, in milliseconds."""
@@ -126,6 +128,7 @@ class _Call:
     """One request and its repeats: several tokens, one outcome. All tokens end at the same deadline."""
 
     __slots__ = (
+        "_absent_since",
         "_bucket",
         "_deadline",
         "_encode",
@@ -157,6 +160,7 @@ class _Call:
         self._tokens: list[RequestToken] = []
         self._wheel: TimerWheel[_Call] | None = None
         self._bucket: set[_Call] | None = None
+        self._absent_since: float | None = None
         self.future: asyncio.Future[Outcome] = exchange._loop.create_future()
         self.subject = subject
         self.sent = 0
@@ -190,15 +194,25 @@ class _Call:
             self.future.set_exception(error)
 
     def settle(self, outcome: Outcome) -> None:
-        """Take what became of an attempt; a lost connection is no outcome for a request that may be sent again."""
+        """Take what became of an attempt; what may be over soon is no outcome for a request that may be sent again."""
         if self.future.done():
             return
-        if outcome is BusFailure.DISCONNECTED and self._wheel is not None and self._exchange._stranded is not None:
+        if isinstance(outcome, BusFailure) and self._wheel is not None and self._may_pass(outcome):
             left_s = self._deadline - monotonic()
-            if left_s > 0:
+            if left_s > 0 and self._exchange._stranded is not None:
                 self._strand(left_s)
                 return
         self.future.set_result(outcome)
+
+    def _may_pass(self, failure: BusFailure) -> bool:
+        if failure is BusFailure.DISCONNECTED:
+            return True
+        if failure is not BusFailure.NO_RESPONDERS or self.sent == 1:
+            return False
+        now = monotonic()
+        if self._absent_since is None:
+            self._absent_since = now
+        return now - self._absent_since < ABSENCE_S
 
     def close(self) -> None:
         """Let go of everything."""

@@ -98,14 +98,32 @@ async def test_an_error_that_is_answered_ends_the_call_whatever_the_attempt(fake
     assert caught.value.details["bound"] == "mailbox"
 
 
-async def test_nobody_there_after_an_attempt_says_that_the_outcome_is_unknown(fake: Fake, theater: Theater) -> None:
+async def test_nobody_there_after_an_attempt_says_that_the_outcome_is_unknown(
+    fake: Fake, theater: Theater, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("theater_bus.bus.exchange.ABSENCE_S", 0.2)
     host = await fake()
-    call = asyncio.create_task(theater.actor("a").call_function("f", timeout=2))
+    call = asyncio.create_task(theater.actor("a").call_function("f", timeout=4))
     await host.wait(1)
     await host.connection.close()
     with pytest.raises(ActorNotFound) as caught:
         await call
     assert caught.value.ran == "unknown"
+
+
+async def test_an_actor_that_is_back_soon_gets_the_same_request_again(fake: Fake, theater: Theater) -> None:
+    host = await fake()
+    call = asyncio.create_task(theater.actor("a").call_function("f", timeout=4))
+    (first,) = await host.wait(1)
+    await host.connection.close()
+    async with asyncio.timeout(10):
+        while theater._session.exchange._stranded == set():
+            await asyncio.sleep(0.01)
+    host = await fake()
+    (again, *_) = await host.wait(1)
+    host.answer(0, "here")
+    assert await call == "here"
+    assert again.op == first.op
 
 
 async def test_an_actor_that_a_host_knows_but_nobody_serves_is_a_closed_channel(
