@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from theater_bus.cli.demo.megabyte import MINIMUM_BYTES, write_text
-from theater_bus.cli.demo.stage import GUESTS
+from theater_bus.cli.demo.stage import GUESTS, capabilities
 from theater_bus.core.manifest import parse_manifest
+from theater_bus.plugins import find
 from theater_bus.testing.guests import guest
 
 NAMES = ["chaos", "counter", "text"]
@@ -25,6 +26,10 @@ def test_a_manifest_of_the_demo_names_its_module_and_starts_as_the_tests_do(name
     ours, theirs = parse_manifest((GUESTS / f"{name}.toml").read_text()), parse_manifest(guest(name).manifest_text)
     assert (ours.name, ours.package, ours.initial_state) == (name, f"{name}.wasm", theirs.initial_state)
     assert set(ours.capabilities) == set(theirs.capabilities)
+
+
+def test_the_demo_has_what_its_guests_import_also_where_no_plugin_is_installed() -> None:
+    assert list(capabilities([]).capabilities) == list(capabilities(find()).capabilities) == ["runtime"]
 
 
 def test_the_text_is_a_file_of_more_than_a_megabyte_and_always_the_same(tmp_path: Path) -> None:

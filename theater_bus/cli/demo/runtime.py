@@ -15,7 +15,9 @@ class GuestLog(Capability):
     """`theater:simple/runtime`, its `log` alone."""
 
     name = "runtime"
-    pact = "exports { theater:simple/runtime.log: func(msg: string) }"
+    pact = """
+        exports { theater:simple/runtime.log: func(msg: string) }
+    """
 
     def log(self, msg: str) -> None:
         """A log record of the actor, with the operation's trace."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from theater_bus.cli.demo import runtime
 from theater_bus.client import Theater, connect
 from theater_bus.host.host import Host
 from theater_bus.host.settings import HostSettings
-from theater_bus.plugins import PluginRegistry, find
+from theater_bus.plugins import Found, PluginRegistry, find
 from theater_bus.telemetry import Telemetry, TraceCollector
 
-__all__ = ["GUESTS", "Stage", "set_stage"]
+__all__ = ["GUESTS", "Stage", "capabilities", "set_stage"]
 
 GUESTS = Path(__file__).resolve().parent.parent / "demo_guests"
 """Where the demo's guests and their manifests are; `theater-bus spawn` takes them too."""
@@ -57,6 +57,15 @@ async def set_stage() -> AsyncIterator[Stage]:
         yield Stage(server, host, theater, telemetry, raw, traces, folder)
 
 
+def capabilities(installed: Sequence[Found]) -> PluginRegistry:
+    """The plugin `runtime` where it is installed, else the demo's own; no other is loaded. Raises `PluginError`."""
+    found = [one for one in installed if one.name == "runtime"]
+    registry = PluginRegistry.discover(found=found, extra=[] if found else [("demo", runtime)])
+    for failure in registry.failures:
+        raise failure
+    return registry
+
+
 async def _host(stack: AsyncExitStack, server: EmbeddedServer, traces: TraceCollector) -> Host:
     provider = traces.provider("host")
     stack.callback(provider.shutdown)
@@ -68,8 +77,6 @@ async def _host(stack: AsyncExitStack, server: EmbeddedServer, traces: TraceColl
         "_env_prefix": "THEATER_BUS_DEMO_",  # what the real hosts of this machine are told is not for this one
     }
     settings = HostSettings(**own)
-    has_runtime = any(found.name == "runtime" for found in find())
-    registry = PluginRegistry.discover(allow=["runtime"], extra=[] if has_runtime else [("demo", runtime)])
-    host = await Host.start(settings, registry=registry, telemetry=Telemetry(tracer_provider=provider))
+    host = await Host.start(settings, registry=capabilities(find()), telemetry=Telemetry(tracer_provider=provider))
     stack.push_async_callback(host.close)
     return host
