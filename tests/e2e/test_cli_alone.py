@@ -119,3 +119,19 @@ def test_the_demo_tells_programs_one_document_per_step() -> None:
     assert steps[0] == "spawn"
     assert steps[-1] == "end"
     assert {"call", "live-chain", "text", "contain", "verify", "forged", "trace"} <= set(steps)
+
+
+def test_a_plugin_adds_a_command_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "greeting_plugin.py").write_text(
+        "import click\n"
+        "from theater_bus.capability import hookimpl\n"
+        "@click.command('greet')\n"
+        "def greet():\n    print('good day')\n"
+        "@hookimpl\n"
+        "def theater_cli():\n    return {'greet': 'greeting_plugin:greet'}\n"
+    )
+    metadata = tmp_path / "greeting_plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: greeting-plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[theater_bus]\ngreeting = greeting_plugin\n")
+    assert run("greet", PYTHONPATH=str(tmp_path)).out == "good day\n"
