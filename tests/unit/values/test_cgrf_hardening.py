@@ -123,6 +123,25 @@ def test_values_are_capped_at_256_levels_in_any_order_of_nodes():
     refuse(buffer(*backwards, root=0), "256 levels")
 
 
+def test_a_large_buffer_that_is_not_canonical_is_refused_before_it_is_decoded():
+    started = time.perf_counter()
+    for hostile in (chain(100_001), buffer(*[U8_NODE] * 20_001)):
+        with pytest.raises(SerializationError, match="not canonical, which above 20,000 nodes"):
+            parse(hostile)
+    assert time.perf_counter() - started < 0.25
+    with pytest.raises(SerializationError, match="256 levels"):
+        decode(chain(100_001))
+    wide = buffer(*[U8_NODE] * 50_000, (Kind.TUPLE, u32(50_000, *range(50_000))))
+    assert parse(wide).count == 50_001
+
+
+def test_a_small_buffer_does_not_expand_to_more_than_may_be_written_anew():
+    doubling = [U8_NODE] + [(Kind.TUPLE, u32(2, i, i)) for i in range(17)]
+    assert decode(buffer(*doubling))
+    with pytest.raises(SerializationError, match="expands to 32767 values"):
+        parse(buffer(*doubling))
+
+
 def test_shared_children_are_counted_as_often_as_they_occur():
     doubling = [U8_NODE] + [(Kind.TUPLE, u32(2, i, i)) for i in range(40)]
     started = time.perf_counter()

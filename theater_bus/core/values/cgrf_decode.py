@@ -151,11 +151,16 @@ class _Decoder:
                 built[index] = self._measure(index, *opened[index])
             else:
                 opened[index] = self._open(index)
+                if len(opened) - len(built) > self.limits.max_depth:
+                    raise self._too_deep()
                 waiting = [child for child in reversed(opened[index][0]) if child not in built]
                 if not opened.keys().isdisjoint(waiting):
                     raise SerializationError(f"CGRF node {index} is its own ancestor")
                 pending.extend(waiting)
         return built[self.root_index].value
+
+    def _too_deep(self) -> SerializationError:
+        return SerializationError(f"CGRF value is nested more than {self.limits.max_depth} levels deep")
 
     def _frame(self) -> int:
         data, size = self.data, len(self.data)
@@ -205,7 +210,7 @@ class _Decoder:
         size = NODE.size + end - start + sum([child.size_bytes for child in below])
         limits = self.limits
         if height > limits.max_depth:
-            raise SerializationError(f"CGRF value is nested more than {limits.max_depth} levels deep")
+            raise self._too_deep()
         if values > limits.max_values or size > limits.max_bytes - HEADER.size:
             raise SerializationError(
                 f"CGRF value expands to {values} values in {size} bytes, over the limits of"

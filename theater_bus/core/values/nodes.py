@@ -53,13 +53,15 @@ class Limits:
 
     `max_values` and `max_bytes` bound what the buffer expands to when children are shared, not only its own size.
     The defaults are what every guest generation accepts (pack-abi §1.5), except that a single payload may be as
-    large as the whole.
+    large as the whole. `max_rewritten` bounds the nodes, and the values that they expand to, of a buffer that is not
+    canonical and so must be decoded and written anew, which takes thirty times as long as checking a canonical one.
     """
 
     max_bytes: int = 16 * 1024 * 1024
     max_nodes: int = 1_000_000
     max_values: int = 1_000_000
     max_depth: int = MAX_DEPTH
+    max_rewritten: int = 20_000
 
 
 DEFAULT_LIMITS = Limits()

@@ -2,7 +2,8 @@
 
 Invariants: a `Layout` describes canonical bytes only: post-order, every node used exactly once, nothing left to check
 but types. A buffer that is canonical already (what guests write) is accepted in one linear pass and used as it is;
-every other buffer takes the decoder, which alone decides whether it is valid, and is written anew.
+every other buffer takes the decoder, which alone decides whether it is valid, and is written anew. That is slow, so a
+large buffer that is not canonical is refused unread.
 Source: pack-abi §1.4, §1.5.
 """
 
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from theater_bus.core.values.cgrf_decode import decode
 from theater_bus.core.values.cgrf_encode import encode
 from theater_bus.core.values.model import FORMATS, Kind
 from theater_bus.core.values.nodes import DEFAULT_LIMITS, INDICES, MAX_DEPTH, NODE, U32, WIDTH_OF_KIND, Limits, indices
 from theater_bus.core.values.subtree import HEADER, Subtree, relocate
+from theater_bus.errors import SerializationError
 
 __all__ = [
     "ITEM_CHECKS",
@@ -71,7 +73,8 @@ class Layout:
 def parse(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Subtree:
     """Validate a foreign buffer completely and give its canonical subtree, without building values.
 
-    Raises `SerializationError` for whatever `decode` refuses.
+    Raises `SerializationError` for whatever `decode` refuses, and for more than `max_rewritten` nodes or values in
+    another order than the canonical one.
     """
     layout = scan(data, limits)
     return layout.subtree(len(layout.offsets) - 1)
@@ -82,9 +85,23 @@ def scan(data: bytes, limits: Limits = DEFAULT_LIMITS) -> Layout:
     layout = _canonical(bytes(data), limits)
     if layout is not None:
         return layout
-    layout = _canonical(encode(decode(data, limits)), limits)
+    layout = _canonical(encode(decode(data, _rewritable(data, limits))), limits)
     assert layout is not None, "the encoder's output is canonical, and the decoder has kept the limits"
     return layout
+
+
+def _rewritable(data: bytes, limits: Limits) -> Limits:
+    """The limits of a buffer that is not canonical. Raises `SerializationError` for one that is too large for that."""
+    most = limits.max_rewritten
+    size = len(data) - HEADER.size
+    count = HEADER.unpack_from(data)[3] if size >= 0 else 0
+    if most < count <= limits.max_nodes and count * NODE.size <= size:
+        raise SerializationError(
+            f"CGRF buffer of {count:,} nodes is malformed, or not canonical, which above {most:,} nodes it must be. "
+            f"Fix: write each node once, children in order and right before their parent, at most {limits.max_depth} levels "
+            "deep"
+        )
+    return replace(limits, max_values=min(limits.max_values, most))
 
 
 def offsets_of(subtree: Subtree) -> list[int]:

@@ -134,9 +134,7 @@ class Flags:
     names: tuple[str, ...]
 
 
-Type: TypeAlias = (
-    Scalar | Dynamic | Unit | SelfRef | ListOf | OptionOf | ResultOf | TupleOf | Record | Variant | Flags
-)
+Type: TypeAlias = Scalar | Dynamic | Unit | SelfRef | ListOf | OptionOf | ResultOf | TupleOf | Record | Variant | Flags
 
 
 @dataclass(frozen=True, slots=True)
