@@ -98,8 +98,8 @@ def _rewritable(data: bytes, limits: Limits) -> Limits:
     if most < count <= limits.max_nodes and count * NODE.size <= size:
         raise SerializationError(
             f"CGRF buffer of {count:,} nodes is malformed, or not canonical, which above {most:,} nodes it must be. "
-            f"Fix: write each node once, children in order and right before their parent, at most {limits.max_depth} levels "
-            "deep"
+            "Fix: write each node once, children in order and right before their parent, at most "
+            f"{limits.max_depth} levels deep"
         )
     return replace(limits, max_values=min(limits.max_values, most))
 
