@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from theater_bus.engine import GuestFailure
 from theater_bus.errors import ActorError, HandlerError, Internal, TypeMismatch, UnexpectedError
+from theater_bus.plugins import WrongArguments
 
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
@@ -48,6 +49,12 @@ def error_of(failure: GuestFailure, entry: FunctionEntry, actor: Actor) -> Actor
 def _of_host_call(exception: BaseException | None, entry: FunctionEntry, actor: str) -> ActorError:
     if isinstance(exception, Internal | HandlerError):
         return exception
+    if isinstance(exception, WrongArguments):
+        return TypeMismatch(
+            f"{entry.name}: the guest called a host function with {exception}",
+            ran="rolled-back",
+            path=exception.error.details.get("path", ""),
+        )
     correlation = token_hex(8)
     log.error("capability failed: actor=%s correlation=%s", actor, correlation, exc_info=exception)
     return HandlerError(

@@ -1,5 +1,6 @@
 """Hooks, discovery and composition of plugins. pluggy collects; it is never on the path of a message."""
 
+from theater_bus.plugins.binding import WrongArguments
 from theater_bus.plugins.discovery import GROUP, Found, Plugin, find
 from theater_bus.plugins.hookspecs import HOOK_NAMES
 from theater_bus.plugins.interface import (
@@ -21,6 +22,7 @@ __all__ = [
     "HostFunction",
     "Plugin",
     "PluginRegistry",
+    "WrongArguments",
     "compile_capability",
     "find",
     "method_name",

@@ -8,16 +8,38 @@ from typing import Any
 
 from theater_bus.capability import CapabilityError
 from theater_bus.core.values.codec import ImportCodec
+from theater_bus.errors import ActorError, SerializationError, TypeMismatch
 
-__all__ = ["BoundFunction", "RunBlocking", "bind_plain", "bind_waiting", "on_a_thread"]
+__all__ = ["BoundFunction", "RunBlocking", "WrongArguments", "bind_plain", "bind_waiting", "on_a_thread"]
 
 BoundFunction = Callable[[bytes], "bytes | Coroutine[Any, Any, bytes]"]
 RunBlocking = Callable[[Callable[[], Any]], Coroutine[Any, Any, Any]]
+Decode = Callable[[bytes], list[Any]]
+
+
+class WrongArguments(Exception):
+    """The guest passed what the function does not declare: the guest's fault, not the capability's."""
+
+    def __init__(self, error: ActorError) -> None:
+        self.error = error
+        super().__init__(error.message)
+
+
+def _arguments(codec: ImportCodec) -> Decode:
+    decode_args = codec.decode_args
+
+    def decode(data: bytes) -> list[Any]:
+        try:
+            return decode_args(data)
+        except (TypeMismatch, SerializationError) as error:
+            raise WrongArguments(error) from error
+
+    return decode
 
 
 def bind_plain(method: Callable[..., Any], codec: ImportCodec, fallible: bool) -> BoundFunction:
     """A plain method. A `CapabilityError` is the `err` of a fallible function; all else is raised."""
-    decode, encode = codec.decode_args, codec.encode_result
+    decode, encode = _arguments(codec), codec.encode_result
 
     def call(data: bytes) -> bytes:
         return encode(method(*decode(data)))
@@ -35,7 +57,7 @@ def bind_plain(method: Callable[..., Any], codec: ImportCodec, fallible: bool) -
 
 def bind_waiting(method: Callable[..., Any], codec: ImportCodec, fallible: bool) -> BoundFunction:
     """A method that gives an awaitable: the guest is suspended until it is done."""
-    decode, encode = codec.decode_args, codec.encode_result
+    decode, encode = _arguments(codec), codec.encode_result
 
     async def call(data: bytes) -> bytes:
         return encode(await method(*decode(data)))
