@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from itertools import count
@@ -207,18 +208,17 @@ class Stage:
 
 
 def merged(own: str, given: str) -> str:
-    """A guest's manifest with more: what `given` says comes first, and replaces the guest's keys."""
-    import tomllib
+    """A guest's manifest with more: what `given` says replaces the guest's keys of the same name."""
+    keys = {*tomllib.loads(given), "package"}
+    mine, tables = _parted([line for line in own.splitlines() if line.partition("=")[0].strip() not in keys])
+    more, more_tables = _parted(given.splitlines())
+    return "\n".join([*mine, *more, *tables, *more_tables, ""])
 
-    keys = tomllib.loads(given)
-    lines, kept = own.splitlines(), []
-    for line in lines:
-        if line.startswith("package =") or line.partition("=")[0].strip() in keys:
-            continue
-        kept.append(line)
-    at = next((n for n, line in enumerate(kept) if line.startswith("[")), len(kept))
-    top, _, tables = given.partition("[")
-    return "\n".join([*kept[:at], top, *kept[at:], f"[{tables}" if tables else "", ""])
+
+def _parted(lines: list[str]) -> tuple[list[str], list[str]]:
+    """The lines before the first table, and the rest."""
+    at = next((number for number, line in enumerate(lines) if line.startswith("[")), len(lines))
+    return lines[:at], lines[at:]
 
 
 @pytest.fixture
