@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 from theater_bus.bus import EmbeddedServer
 
@@ -91,3 +95,44 @@ def test_a_port_that_is_taken_is_said_so(host: Served) -> None:
 def test_a_setting_that_cannot_be_used_is_named() -> None:
     done = quick("serve", "--namespace", "a.b", "--server", "nats://127.0.0.1:1")
     assert (done.code, "namespace" in done.err) == (2, True)
+
+
+async def test_production_loads_no_plugin_unasked_and_packages_come_from_a_folder(serve: Serve, guests: Path) -> None:
+    async with EmbeddedServer(jetstream=False) as server:
+        words = ("--server", server.url, "--production", "--packages", str(guests), "--log", "json")
+        host = await asyncio.to_thread(serve, *words)
+        assert host.ready["capabilities"] == []
+        spawned = await asyncio.to_thread(host.quick, "spawn", str(guests / "counter.toml"), "--id", "c")
+        refused = await asyncio.to_thread(host.quick, "spawn", str(guests / "chaos.toml"), "-o", "json")
+        ended = await asyncio.to_thread(host.end)
+    assert spawned.out == "c\n"
+    assert (refused.code, refused.error["code"]) == (4, "spawn-refused")
+    assert "runtime" in refused.error["why"]
+    logged = [json.loads(line) for line in ended.err.splitlines()]
+    assert "actor.started" in [line["event"] for line in logged]
+
+
+class Collector(BaseHTTPRequestHandler):
+    """Takes everything, and notes where it was sent to."""
+
+    paths: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.paths.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def test_traces_and_metrics_go_to_the_collector_that_is_named(serve: Serve, guests: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as collector:
+        Thread(target=collector.serve_forever, daemon=True).start()
+        host = serve("--embedded", "--port", "0", "--otlp", f"http://127.0.0.1:{collector.server_port}")
+        host.quick("spawn", str(guests / "counter.toml"), "--id", "c")
+        host.quick("call", "c", "increment", "5")
+        assert host.end().code == 0
+        collector.shutdown()
+    assert {"/v1/traces", "/v1/metrics"} <= set(Collector.paths)
