@@ -118,7 +118,10 @@ class Reader:
         words = shlex.split(self.localised(command))
         if "--embedded" in words:
             words += ["--port", "0"]
-        process = await self.process(words)
+        # Two streams into one pipe could mix within a line, and the address is read from a line.
+        log = self.folder / f".stderr-{len(self.staying)}"
+        with log.open("wb") as errors:
+            process = await self.process(words, errors)
         said: list[str] = []
         has_said = asyncio.Event()
 
@@ -134,11 +137,11 @@ class Reader:
         async with asyncio.timeout(COMMAND_S):
             await has_said.wait()
         printed = "".join(said)
-        assert word in printed, f"{place}: $ {command} never said {word!r}:\n{printed}"
+        assert word in printed, f"{place}: $ {command} never said {word!r}:\n{printed}{log.read_text()}"
         if found := re.search(r"nats://[\w.]+:\d+", printed):
             self.address = self.environment["THEATER_BUS_SERVERS"] = found[0]
 
-    async def process(self, words: list[str]) -> asyncio.subprocess.Process:
+    async def process(self, words: list[str], errors: Any = asyncio.subprocess.STDOUT) -> asyncio.subprocess.Process:
         if words[0] == "python":
             words = [sys.executable, *words[1:]]
         found = Path(sys.executable).parent / words[0]
@@ -149,7 +152,7 @@ class Reader:
             env=self.environment,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
+            stderr=errors,
         )
 
     async def nats_request(self, subject: str, body: str) -> str:
