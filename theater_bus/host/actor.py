@@ -11,11 +11,11 @@ or `guest-error` only after the chain has acknowledged it; an instance that fail
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from math import inf
 from random import getrandbits, random
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from theater_bus.core.chain.control import FreshInstance, Restarted, Resumed
 from theater_bus.core.chain.control import Paused as PausedEvent
@@ -34,6 +34,7 @@ from theater_bus.host.operation import Operation
 if TYPE_CHECKING:
     from theater_bus.capability import ActorIdentity, Capability
     from theater_bus.core.values.codec import Outcome
+    from theater_bus.host.calling import ActorCalls
     from theater_bus.host.checkpoint import Checkpoints
     from theater_bus.host.host_call import HostCalls
     from theater_bus.host.journal import Journal
@@ -77,21 +78,9 @@ class Services(Protocol):
     async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
         """The last events of the actor's chain that are still kept."""
 
-    def enqueue(self, actor: Actor, function: str, params: list[Any] | None) -> None:
-        """Put a call of the actor's own export into its mailbox."""
-
-    async def call_actor(
-        self,
-        actor: Actor,
-        op: Operation,
-        target: str,
-        function: str,
-        params: list[Any] | None,
-        timeout_ms: int | None,
-        key: str,
-        headers: Mapping[str, str] | None,
-    ) -> Any:
-        """Call another actor in the name of `actor`, within `op`."""
+    @property
+    def calls(self) -> ActorCalls:
+        """Calls that actors make, to themselves and to others."""
 
 
 class Actor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,19 @@ from theater_bus.host.operation import Operation
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
 
-__all__ = ["ActorCalls"]
+__all__ = ["ActorCalls", "NestedCall"]
+
+
+@dataclass(frozen=True, slots=True)
+class NestedCall:
+    """A call that an actor makes while it serves an operation; `key` makes repeats one, `headers` carry the trace."""
+
+    target: str
+    function: str
+    params: list[Any] | None
+    timeout_ms: int | None
+    key: str
+    headers: Mapping[str, str] | None
 
 
 class ActorCalls:
@@ -49,30 +62,21 @@ class ActorCalls:
         )
         actor.submit_own(op)
 
-    async def call(
-        self,
-        actor: Actor,
-        op: Operation,
-        target: str,
-        function: str,
-        params: list[Any] | None,
-        timeout_ms: int | None,
-        key: str,
-        headers: Mapping[str, str] | None,
-    ) -> Any:
-        """Call `target` in the name of `actor`, within what is left of `op`; ends with it."""
+    async def call(self, op: Operation, nested: NestedCall) -> Any:
+        """Call another actor in the name of the one that serves `op`, within what is left of `op`; ends with it."""
+        actor, target = op.actor, nested.target
         path = extend_path(op.path, actor.identity.id)
         check_cycle(path, target)
         left_ms = int((op.deadline - actor.services.loop.time()) * 1000)
-        budget_ms = nested_ms(timeout_ms, left_ms)
+        budget_ms = nested_ms(nested.timeout_ms, left_ms)
         if budget_ms <= 0:
             raise OperationTimeout(f"no time is left to call {target}", ran="never", limit_ms=budget_ms)
-        subject = self._subjects.ops(target, function, Caller(actor.identity.id, True))
+        subject = self._subjects.ops(target, nested.function, Caller(actor.identity.id, True))
 
         def encode(rest_ms: int) -> bytes:
-            return encode_request(params, timeout_ms=rest_ms, op=key, path=path)
+            return encode_request(nested.params, timeout_ms=rest_ms, op=nested.key, path=path)
 
         message = await self._exchange.request(
-            target, subject, encode, budget_ms / 1000, keyed=True, headers=headers, cancel=True
+            target, subject, encode, budget_ms / 1000, keyed=True, headers=nested.headers, cancel=True
         )
         return decode_reply(message.data, message.headers, target).value

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from importlib.metadata import version
 from pathlib import Path
 from time import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from theater_bus.bus import Bus, Subscription
 from theater_bus.bus.objects import ObjectStore
@@ -52,9 +52,6 @@ from theater_bus.host.verbs import fleet_handlers, host_handlers
 from theater_bus.host.watching import Watching
 from theater_bus.plugins import PluginRegistry
 from theater_bus.telemetry import Telemetry
-
-if TYPE_CHECKING:
-    from theater_bus.host.operation import Operation
 
 __all__ = ["Host"]
 
@@ -132,7 +129,7 @@ class Host:
         self._blocking = ThreadPoolExecutor(settings.blocking_threads, "theater-bus-blocking")
         self._spawner = Spawner(self)
         self._watching = Watching(bus.services, self.subjects, self.store_of, settings.mode == "dev")
-        self._calls = ActorCalls(bus.services, self.subjects)
+        self.calls = ActorCalls(bus.services, self.subjects)
         self._heartbeat = Heartbeat(self)
         self._own_lanes: list[Subscription] = []
 
@@ -159,7 +156,11 @@ class Host:
             raise registry.failures[0]
         grants = read_policy(settings.grants, registry.capabilities)
         bus = await Bus.open(settings.bus(), instrumentation=telemetry)
-        host = cls(settings, registry, telemetry, bus, grants)
+        try:
+            host = cls(settings, registry, telemetry, bus, grants)
+        except BaseException:
+            await bus.close()
+            raise
         try:
             await host._begin()
         except BaseException:
@@ -346,24 +347,6 @@ class Host:
         start = max(0, actor.journal.settled.seq - limit)
         page = await self.store_of(actor).read(actor.identity.id, start, limit)
         return [event for segment in page.segments for event in getattr(segment, "events", ())]
-
-    def enqueue(self, actor: Actor, function: str, params: list[Any] | None) -> None:
-        """Put a call of the actor's own export into its mailbox."""
-        self._calls.enqueue(actor, function, params)
-
-    async def call_actor(
-        self,
-        actor: Actor,
-        op: Operation,
-        target: str,
-        function: str,
-        params: list[Any] | None,
-        timeout_ms: int | None,
-        key: str,
-        headers: Mapping[str, str] | None,
-    ) -> Any:
-        """Call another actor in the name of `actor`, within `op`."""
-        return await self._calls.call(actor, op, target, function, params, timeout_ms, key, headers)
 
     async def run_blocking(self, function: Callable[[], Any]) -> Any:
         """Run a blocking host function on the bounded pool, in the context of the call that waits for it."""

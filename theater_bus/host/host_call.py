@@ -19,6 +19,7 @@ from theater_bus.core.values.types import Scalar
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.engine import HostImport
 from theater_bus.errors import ActorError, ChainTampered
+from theater_bus.host.calling import NestedCall
 from theater_bus.host.middleware import around_host_call
 from theater_bus.plugins import BoundFunction, HostFunction
 
@@ -292,7 +293,7 @@ class ActorContext:
 
     def enqueue(self, function: str, params: list[Any] | None = None) -> None:
         """Put a call of the actor's own export into its mailbox, as the host."""
-        self._actor.services.enqueue(self._actor, function, params)
+        self._actor.services.calls.enqueue(self._actor, function, params)
 
     async def call_actor(
         self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int | None = None
@@ -303,9 +304,8 @@ class ActorContext:
             headers = self._actor.services.telemetry.untraced_headers(frame.op.headers)
         else:
             headers = frame.trace.headers()
-        return await self._actor.services.call_actor(
-            self._actor, frame.op, actor, function, params, timeout_ms, self.effect_key, headers
-        )
+        nested = NestedCall(actor, function, params, timeout_ms, self.effect_key, headers)
+        return await self._actor.services.calls.call(frame.op, nested)
 
     def report_failure(self, why: str) -> None:
         """Say that background work of the capability failed."""
