@@ -6,7 +6,7 @@ import asyncio
 import json
 import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -66,6 +66,7 @@ class Gates:
     def __init__(self) -> None:
         self._came: dict[str, asyncio.Queue[asyncio.Future[str]]] = {}
         self.cancelled: list[str] = []
+        self.enough = asyncio.Event()
         self.failures: list[ActorError] = []
         self.instances: dict[str, Capability] = {}
 
@@ -77,6 +78,13 @@ class Gates:
         except asyncio.CancelledError:
             self.cancelled.append(name)
             raise
+
+    async def refuse_to_end(self) -> str:
+        """Go on in spite of every cancellation, until the test says that it is enough."""
+        while not self.enough.is_set():
+            with suppress(asyncio.CancelledError):
+                await self.enough.wait()
+        return ""
 
     async def arrival(self, name: str) -> asyncio.Future[str]:
         """A guest that has come to `name`; set the result to let it go on."""
@@ -114,6 +122,8 @@ def peer_plugin(gates: Gates) -> ModuleType:
         async def hold(self, name: str) -> str:
             if name == "!raise":
                 raise RuntimeError("broken on purpose")
+            if name == "!stubborn":
+                return await gates.refuse_to_end()
             return await gates.hold(name)
 
     return plugin(theater_capabilities=lambda: [Peer])

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from theater_bus.client import connect
-from theater_bus.errors import ActorError, ChainTampered
+from theater_bus.errors import ChainTampered
 from theater_bus.telemetry import REGISTRY, Telemetry, TraceCollector
 from theater_bus.telemetry.conformance import LogCollector, emitted, missing
 from theater_bus.telemetry.metrics import Snapshot
 
-from .conftest import Stage, eventually, plugin
+from .conftest import SHOWN, Stage, eventually, plugin
 
 
 async def metrics(stage: Stage, actor_id: str = "a") -> tuple[dict[str, Any], dict[str, Any]]:
@@ -203,7 +203,7 @@ async def test_what_a_run_emits_is_what_is_registered_both_ways(
     async with connect(stage.url, namespace=stage.namespace, telemetry=telemetry) as theater:
         await _everything(stage, host, theater)
     snapshot = telemetry.snapshot()
-    await _corrupt(stage, tmp_path, telemetry)
+    await _corrupt(stage, tmp_path / "data", telemetry)
     await telemetry.flush()
     seen = emitted(REGISTRY, collector.spans(), [snapshot], logs.records)
     assert seen.problems == []
@@ -214,14 +214,13 @@ async def test_what_a_run_emits_is_what_is_registered_both_ways(
 async def _everything(stage: Stage, host: Any, theater: Any) -> None:
     await stage.spawn(host, "a", manifest="on_failure = { action = 'restart', max_restarts = 1 }\n")
     await stage.spawn(host, "b")
-    await stage.spawn(
-        host, "c", guest_name="chaos", manifest="[limits]\ncpu_ms = 60_000\n[chain]\ndurability = 'file'\n"
-    )
+    await stage.spawn(host, "c", guest_name="chaos", manifest="[limits]\ncpu_ms = 60_000\n")
+    await stage.spawn(host, "d", guest_name="chaos", manifest="[chain]\ndurability = 'file'\n")
     a = theater.actor("a")
     assert await a.call_function("add", [1]) == 1
     assert await a.call_function("relay-twice", ["b", "add", "[1]"]) == "2"
     await a.send("add", [1])
-    await stage.error(theater.actor("c").call_function("log", [3, 20]))
+    await theater.actor("c").call_function("log", [3, 20])
     await stage.error(theater.actor("c").call_function("spin", timeout=0.05))
     await stage.control("a", "pause")
     held = stage.start(a.call_function("add", [1]))
@@ -229,9 +228,10 @@ async def _everything(stage: Stage, host: Any, theater: Any) -> None:
     await asyncio.sleep(0)
     await stage.control("a", "resume")
     await held
-    await stage.error(stage.call("a", "add", 1, sent_ms=1))
+    await stage.call("a", "add", 1, sent_ms=1)
     await stage.error(stage.call("a", "wait", "!raise"))
     await stage.error(stage.call("b", "wait", "!stubborn", timeout_ms=30))
+    stage.gates.enough.set()
     stage.connection.publish(stage.subject("a", "add"), b'["x"]')
     stage.connection.publish(stage.subject("a", "add"), b"[1]", reply="theater.x.ops.y.z")
     await stage.error(stage.spawn(host, "a"))
@@ -246,13 +246,20 @@ async def _everything(stage: Stage, host: Any, theater: Any) -> None:
     await host.close(0.0)
 
 
-async def _corrupt(stage: Stage, tmp_path: Path, telemetry: Telemetry) -> None:
-    """The data comes back, and then one byte of it is wrong."""
-    again = await stage.host(telemetry=telemetry, data_dir=tmp_path / "data")
-    await again.close(0.0)
-    log_file = sorted((tmp_path / "data" / "log").iterdir())[0]
+async def _corrupt(stage: Stage, folder: Path, telemetry: Telemetry) -> None:
+    """Data comes back without one of its objects, and then with one byte that is wrong."""
+    first = await stage.host(telemetry=telemetry, data_dir=folder)
+    for actor_id, guest_name in (("e", "chaos"), ("f", "peer")):
+        await stage.spawn(first, actor_id, guest_name=guest_name, manifest="[chain]\ndurability = 'file'\n")
+    await first.close(0.0)
+    chaos = SHOWN["chaos"].wasm
+    next(one for one in folder.rglob("*") if one.is_file() and one.read_bytes() == chaos).unlink()
+    second = await stage.host(telemetry=telemetry, data_dir=folder)
+    assert set(second.actors) == {"f"}
+    await second.close(0.0)
+    log_file = min((folder / "log").iterdir())
     data = bytearray(log_file.read_bytes())
     data[len(data) // 3] ^= 0xFF
     log_file.write_bytes(data)
-    with pytest.raises((ChainTampered, ActorError)):
-        await stage.host(telemetry=telemetry, data_dir=tmp_path / "data")
+    with pytest.raises(ChainTampered):
+        await stage.host(telemetry=telemetry, data_dir=folder)
