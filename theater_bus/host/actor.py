@@ -15,7 +15,7 @@ from collections.abc import Callable
 from math import inf
 from random import getrandbits, random
 from time import time_ns
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from theater_bus.core.chain.control import FreshInstance, Restarted, Resumed
 from theater_bus.core.chain.control import Paused as PausedEvent
@@ -26,7 +26,7 @@ from theater_bus.core.mailbox import Mailbox
 from theater_bus.core.metrics import ActorMetrics
 from theater_bus.core.supervision import Action, Decision, Supervisor
 from theater_bus.core.values.subtree import Subtree
-from theater_bus.engine import CallResult, Instance, Turn
+from theater_bus.engine import CallResult, Instance
 from theater_bus.errors import ActorError, Cancelled, OperationTimeout, Unavailable
 from theater_bus.host.failure import error_of, of_message
 from theater_bus.host.operation import Operation
@@ -34,53 +34,16 @@ from theater_bus.host.operation import Operation
 if TYPE_CHECKING:
     from theater_bus.capability import ActorIdentity, Capability
     from theater_bus.core.values.codec import Outcome
-    from theater_bus.host.calling import ActorCalls
     from theater_bus.host.checkpoint import Checkpoints
     from theater_bus.host.host_call import HostCalls
     from theater_bus.host.journal import Journal
     from theater_bus.host.package import ActorType
-    from theater_bus.host.shared import Tally
-    from theater_bus.telemetry import ActorAttributes, Telemetry
+    from theater_bus.host.services import Services
+    from theater_bus.telemetry import ActorAttributes
 
-__all__ = ["Actor", "Services"]
+__all__ = ["Actor"]
 
 AHEAD_MAX = 64
-
-
-class Services(Protocol):
-    """What an actor needs of the host around it."""
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The event loop that everything runs on."""
-
-    @property
-    def telemetry(self) -> Telemetry:
-        """Where it reports."""
-
-    @property
-    def turn(self) -> Turn:
-        """How much may run before the event loop gets its turn."""
-
-    @property
-    def tally(self) -> Tally:
-        """What the host has done, for service discovery."""
-
-    def instantiate(self, actor: Actor) -> Instance:
-        """A fresh instance of the actor's guest. Raises `Overloaded` at the host's cap."""
-
-    def stop_actor(self, actor: Actor, reason: StopReason, *, grace_s: float | None = None) -> None:
-        """Begin to stop the actor; returns at once."""
-
-    async def stopped(self, actor: Actor) -> None:
-        """Wait until an actor that is stopping has stopped."""
-
-    async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
-        """The last events of the actor's chain that are still kept."""
-
-    @property
-    def calls(self) -> ActorCalls:
-        """Calls that actors make, to themselves and to others."""
 
 
 class Actor:

@@ -1,0 +1,52 @@
+"""What an actor needs of the host around it, so that neither has to know the other whole."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from theater_bus.core.lifecycle import StopReason
+    from theater_bus.engine import Instance, Turn
+    from theater_bus.host.actor import Actor
+    from theater_bus.host.calling import ActorCalls
+    from theater_bus.host.shared import Tally
+    from theater_bus.telemetry import Telemetry
+
+__all__ = ["Services"]
+
+
+class Services(Protocol):
+    """The host, as its actors see it. One for all of them."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that everything runs on."""
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """Where it reports."""
+
+    @property
+    def turn(self) -> Turn:
+        """How much may run before the event loop gets its turn."""
+
+    @property
+    def tally(self) -> Tally:
+        """What the host has done, for service discovery."""
+
+    def instantiate(self, actor: Actor) -> Instance:
+        """A fresh instance of the actor's guest. Raises `Overloaded` at the host's cap."""
+
+    def stop_actor(self, actor: Actor, reason: StopReason, *, grace_s: float | None = None) -> None:
+        """Begin to stop the actor; returns at once."""
+
+    async def stopped(self, actor: Actor) -> None:
+        """Wait until an actor that is stopping has stopped."""
+
+    async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
+        """The last events of the actor's chain that are still kept."""
+
+    @property
+    def calls(self) -> ActorCalls:
+        """Calls that actors make, to themselves and to others."""
