@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Self
+from typing import Any, Final, Self
 
 from nats.aio.client import Client
 from nats.errors import Error
 from nats.nuid import NUID
 
 from theater_bus.bus.failure import BusFailure, as_error, violation
+from theater_bus.bus.framing import frame, header_block
 from theater_bus.bus.lifeline import ConnectionEvent, Lifeline, Passenger
 from theater_bus.bus.message import Handler, Message, OnReply, Outcome
-from theater_bus.bus.refusal import MAX_SUBJECTS, Refusals, header_bytes
+from theater_bus.bus.refusal import MAX_SUBJECTS, Refusals
 from theater_bus.bus.request import ReplyMux, RequestToken
 from theater_bus.bus.roster import Roster
 from theater_bus.bus.settings import BusSettings
 from theater_bus.bus.stats import ConnectionStats
-from theater_bus.bus.subscription import Subscription
+from theater_bus.bus.subscription import Subscription, step_now
 from theater_bus.core.instrumentation import SILENT, Instrumentation
 from theater_bus.errors import ConnectionLost, PermissionDenied
 
 __all__ = ["Connection", "ConnectionEvent", "ServerInfo"]
 
 log = logging.getLogger("theater_bus.bus")
+
+_CONNECTED: Final = Client.CONNECTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ class Connection:
         While reconnecting, messages wait. Raises TooLarge (body and headers against `max_payload`), Overloaded (more
         than `pending_bytes` wait), ConnectionLost (there is no client to wait in), ConfigurationError (not a subject).
         """
-        size = len(data) if headers is None else len(data) + header_bytes(headers)
+        block = b"" if headers is None else self._header_block(headers)
+        size = len(data) + len(block)
         if size > self._max_payload:
             raise self._refusals.too_large(subject, size, self._max_payload)
         if (
@@ -131,18 +135,34 @@ class Connection:
         ):
             raise self._refusals.subject(subject, reply)
         client = self._client
-        if client.pending_data_size > self._max_pending:
-            raise self._refusals.backlog(client.pending_data_size)
-        # Stepped by hand: a task per message would cost more than the message.
-        sending = client.publish(subject, data, reply, headers)  # type: ignore[arg-type]
-        try:
-            sending.send(None)
-        except StopIteration:
+        if client._pending_data_size > self._max_pending:
+            raise self._refusals.backlog(client._pending_data_size)
+        if client._status != _CONNECTED:
+            self._publish_later(client.publish(subject, data, reply, None if headers is None else dict(headers)))
             return
+        # What `Client.publish` does, in a quarter of its time: this runs once for every request and every reply.
+        message = frame(subject, reply, block, data)
+        client._pending.append(message)
+        client._pending_data_size += len(message)
+        stats = client.stats
+        stats["out_msgs"] += 1
+        stats["out_bytes"] += len(data)
+        flushes = client._flush_queue
+        if flushes is not None and flushes.empty():
+            step_now(client._flush_pending())
+
+    def _publish_later(self, sending: Coroutine[Any, Any, None]) -> None:
+        """There is no connection at the moment: nats-py decides whether the message may wait for one."""
+        try:
+            step_now(sending)
         except Error as error:
-            raise self._refusals.not_sent(error) from error
-        # The bytes are in nats-py's buffer; all it could wait for is the flusher, which runs anyway.
-        sending.close()
+            raise self._refusals.not_connected() from error
+
+    def _header_block(self, headers: Mapping[str, str]) -> bytes:
+        try:
+            return header_block(headers)
+        except ValueError as error:
+            raise self._refusals.header(str(error)) from error
 
     def subscribe(self, subject: str, handler: Handler, queue: str = "") -> Subscription:
         """Call `handler(message)` with every message, in order, on the loop; it must return at once.

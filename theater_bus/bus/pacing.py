@@ -12,6 +12,8 @@ import asyncio
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 
+from theater_bus.bus.reading import MessageReader
+
 __all__ = ["MESSAGES_PER_TURN", "pace"]
 
 MESSAGES_PER_TURN = 64
@@ -19,8 +21,9 @@ _READ_BYTES = 16 * 1024
 
 
 def pace(client: Client) -> None:
-    """Make the reader of `client`, which has not connected yet, give way now and then."""
+    """Make `client`, which has not connected yet, hand messages over directly, and give way now and then."""
     client._transport = _PacedTransport(client)
+    client._ps = MessageReader(client)
 
 
 class _PacedTransport(TcpTransport):

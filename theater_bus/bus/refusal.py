@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from nats.errors import BadHeaderError, Error
+from collections.abc import Sequence
 
 from theater_bus.bus.settings import BusSettings
 from theater_bus.bus.stats import ConnectionStats
 from theater_bus.errors import ConfigurationError, ConnectionLost, Overloaded, PermissionDenied, TooLarge
 
-__all__ = ["MAX_SUBJECTS", "Refusals", "header_bytes"]
+__all__ = ["MAX_SUBJECTS", "Refusals"]
 
 MAX_SUBJECTS = 3_900
 """Characters of subject and reply subject together. The server ends the connection over a protocol line above 4,096
 bytes, and does not announce the number."""
-
-_HEADER_FRAME_BYTES = len(b"NATS/1.0\r\n\r\n")
-_HEADER_LINE_BYTES = len(b": \r\n")
-
-
-def header_bytes(headers: Mapping[str, str]) -> int:
-    """The size of the header block as it travels; NATS counts it against `max_payload`."""
-    size = _HEADER_FRAME_BYTES
-    for name, value in headers.items():
-        size += len(name) + _HEADER_LINE_BYTES + (len(value) if value.isascii() else len(value.encode()))
-    return size
 
 
 class Refusals:
@@ -71,11 +58,9 @@ class Refusals:
         self._stats.not_connected += 1
         return ConnectionLost(self._settings.servers_text, "not connected at the moment", "try again; it reconnects")
 
-    def not_sent(self, error: Error) -> ConnectionLost | ConfigurationError:
-        """nats-py refused to take the message."""
-        if isinstance(error, BadHeaderError):
-            return ConfigurationError("headers", f"{error.key!r} is not a header name", "use letters, digits and -")
-        return self.not_connected()
+    def header(self, name: str) -> ConfigurationError:
+        """The name of a header is none."""
+        return ConfigurationError("headers", f"{name!r} is not a header name", "use letters, digits and -")
 
     def no_answer(self, what: str, error: object) -> ConnectionLost:
         """The server did not answer."""

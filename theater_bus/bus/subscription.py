@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.subscription import Subscription as NatsSubscription
 
-__all__ = ["LightSubscription", "QueuedSubscription", "Subscription", "step"]
+__all__ = ["LightSubscription", "QueuedSubscription", "Subscription", "step", "step_now"]
 
 
 class Owner(Protocol):
@@ -209,12 +209,13 @@ def _send(client: Client, command: bytes) -> None:
     """Append a protocol line to what is waiting to be written. Neither coroutine can suspend here: the pending limit
     given to nats-py is out of reach, and the flusher is only woken when its queue is empty.
     """
-    _finish(client._send_command(command))
+    step_now(client._send_command(command))
     if client._flush_queue is not None and client._flush_queue.empty():
-        _finish(client._flush_pending())
+        step_now(client._flush_pending())
 
 
-def _finish(coroutine: Coroutine[Any, Any, Any]) -> None:
+def step_now(coroutine: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine of nats-py that has done its work by the time it could first wait, and drop the rest."""
     try:
         coroutine.send(None)
     except StopIteration:
