@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -197,11 +198,16 @@ def test_the_image_copies_what_is_there_and_pins_what_it_installs() -> None:
     root = INFRA.parent
     lines = (INFRA / "Dockerfile").read_text("utf-8").splitlines()
     ignored = (INFRA / "Dockerfile.dockerignore").read_text("utf-8").split()
-    for line in lines:
-        if line.startswith("COPY ") and "--from" not in line:
-            for source in line.split()[1:-1]:
-                assert (root / source).exists()
-                assert f"!{source}" in ignored
+    copied = {
+        source for line in lines if line.startswith("COPY ") and "--from" not in line for source in line.split()[1:-1]
+    }
+    for source in copied:
+        assert (root / source).exists()
+        assert f"!{source}" in ignored
+    project = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for needed in (*wheel["packages"], *wheel["force-include"], project["project"]["readme"]):
+        assert any(needed == source or needed.startswith(f"{source}/") for source in copied), f"not copied: {needed}"
     [pinning] = [line.removeprefix("RUN ") for line in lines if line.startswith("RUN grep")]
     command = pinning.partition(" > ")[0]
     done = subprocess.run(["/bin/sh", "-c", command], cwd=root, capture_output=True, text=True, check=True)
