@@ -234,7 +234,7 @@ class Actor:
     def _enter(self, op: Operation) -> None:
         entry = op.entry
         try:
-            if self.journal.refusing:
+            if self.checkpoints is not None and self.journal.refusing:
                 raise self.journal.refusal()
             instance = self.instance
             if instance is None:

@@ -42,7 +42,9 @@ class _Control:
         return {"phase": self._actor.phases.phase.value}
 
     def shutdown(self, fields: Fields) -> Any:
-        return self._stop(StopReason.SHUTDOWN, fields["grace_ms"] / 1000, fields["wait"], fields["reason"])
+        grace_ms = fields.get("grace_ms")
+        grace_s = None if grace_ms is None else grace_ms / 1000
+        return self._stop(StopReason.SHUTDOWN, grace_s, fields["wait"], fields["reason"])
 
     def terminate(self, fields: Fields) -> Any:
         return self._stop(StopReason.TERMINATED, 0.0, fields["wait"], "")
@@ -63,7 +65,7 @@ class _Control:
         found = self._actor.cancel(matches, "somebody cancelled the operation")
         return {"cancelled": found or "none"}
 
-    def _stop(self, reason: StopReason, grace_s: float, wait: bool, note: str) -> Any:
+    def _stop(self, reason: StopReason, grace_s: float | None, wait: bool, note: str) -> Any:
         actor = self._actor
         if note:
             actor.failure_note = note

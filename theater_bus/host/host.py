@@ -408,8 +408,8 @@ class Host:
         if actor.type.manifest.chain.durability == "memory":
             self.memory_store.forget(actor.identity.id)
 
-    async def drain(self, grace_s: float) -> None:
-        """Take no new actors and shut down all that run here."""
+    async def drain(self, grace_s: float | None = None) -> None:
+        """Take no new actors and shut down all that run here. `grace_s` None means what the host is set to."""
         self.draining = True
         actors = list(self.actors.values())
         self.telemetry.event("host.draining", host=self.id, count=len(actors))

@@ -120,13 +120,6 @@ class HostCalls:
         frame = self._pending
         if frame is None or frame.op is not op:
             return
-        function = frame.function
-        log.warning(
-            "host function did not end when its operation was over, and is abandoned: %s.%s of %s",
-            function.interface,
-            function.name,
-            self._actor.identity.id,
-        )
         self._event("capability.abandoned", frame)
         self._ended(frame, "unknown", None, TimeoutError("abandoned"))
 

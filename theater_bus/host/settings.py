@@ -68,14 +68,14 @@ class HostSettings(BaseSettings):
     grants: Annotated[dict[str, dict[str, Any]] | None, NoDecode] = None
 
     # bounds
-    grace_ms: int = Field(10_000, ge=0, le=3_600_000)
-    turn_ms: float = Field(2.0, gt=0, le=1_000)
-    max_actors: int = Field(100_000, ge=1)
-    max_memory_bytes: int = Field(1 << 30, ge=65_536)
-    max_cpu_ms: int = Field(60_000, ge=1)
-    max_timeout_ms: int = Field(3_600_000, ge=1)
-    blocking_threads: int = Field(8, ge=1, le=256)
-    heartbeat_ms: int = Field(5_000, ge=100)
+    grace_ms: int = Field(default=10_000, ge=0, le=3_600_000)
+    turn_ms: float = Field(default=2.0, gt=0, le=1_000)
+    max_actors: int = Field(default=100_000, ge=1)
+    max_memory_bytes: int = Field(default=1 << 30, ge=65_536)
+    max_cpu_ms: int = Field(default=60_000, ge=1)
+    max_timeout_ms: int = Field(default=3_600_000, ge=1)
+    blocking_threads: int = Field(default=8, ge=1, le=256)
+    heartbeat_ms: int = Field(default=5_000, ge=100)
 
     @field_validator(*_LISTS, mode="before")
     @classmethod

@@ -92,7 +92,7 @@ class _HostDesk:
         host = self._host
         count = len(host.actors)
         if self._draining is None:
-            self._draining = host.loop.create_task(host.drain(fields["grace_ms"] / 1000))
+            self._draining = host.loop.create_task(host.drain(_seconds(fields.get("grace_ms"))))
         if not fields["wait"]:
             return {"accepted": True, "actors": count}
         return self._drained(self._draining, count)
@@ -123,6 +123,10 @@ class _HostDesk:
             "host": self._host.id,
             "incarnation": actor.journal.writer.incarnation,
         }
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
 
 
 def _manifest(given: Any) -> Manifest:

@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import Any
 
 import msgpack
-import pytest
 import pytest_asyncio
 
 from theater_bus.bus import BusSettings, Connection, EmbeddedServer
@@ -229,11 +228,6 @@ def _parted(lines: list[str]) -> tuple[list[str], list[str]]:
     """The lines before the first table, and the rest."""
     at = next((number for number, line in enumerate(lines) if line.startswith("[")), len(lines))
     return lines[:at], lines[at:]
-
-
-@pytest.fixture
-def nothing_blocks_the_loop() -> None:
-    """XXX"""
 
 
 @pytest_asyncio.fixture

@@ -228,6 +228,7 @@ async def test_a_pause_is_followed_by_a_checkpoint_once_the_running_operation_is
     assert getattr(before[-4], "KIND", "") == "paused"
     assert found.phase == "paused"
     assert actor.type.state_codec is not None
+    assert isinstance(found.state, bytes)
     assert actor.type.state_codec.decode(actor.type.state_codec.check(found.state)) == 5
 
 

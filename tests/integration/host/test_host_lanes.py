@@ -13,7 +13,7 @@ from theater_bus.core.wire.response import decode_reply
 from theater_bus.errors import ActorNotFound, Cancelled, ChannelClosed, OperationTimeout, ShuttingDown
 from theater_bus.host.actor import Actor
 
-from .conftest import Stage, eventually
+from .conftest import Stage, eventually, packed
 
 SPIN = "[limits]\ncpu_ms = 60_000\n"
 
@@ -41,16 +41,16 @@ async def test_info_and_control_answer_within_50_ms_while_an_operation_spins(sta
 async def _probe(stage: Stage) -> float:
     """The median time of an answer, over all queries, and a pause and a resume."""
     times = []
-    for ask in [
-        *(lambda q=q: stage.info("a", q) for q in ("status", "state", "chain", "metrics", "exports", "manifest")),
-        lambda: stage.info("a", "operation", op="nothing"),
-        lambda: stage.info("a", "watch", ttl_ms=1000),
-        lambda: stage.control("a", "pause"),
-        lambda: stage.control("a", "resume"),
-        lambda: stage.control("a", "cancel", op="nothing"),
-    ]:
+    for channel, verb, fields in (
+        *(("info", query, {}) for query in ("status", "state", "chain", "metrics", "exports", "manifest")),
+        ("info", "operation", {"op": "nothing"}),
+        ("info", "watch", {"ttl_ms": 1000}),
+        ("control", "pause", {}),
+        ("control", "resume", {}),
+        ("control", "cancel", {"op": "nothing"}),
+    ):
         started = perf_counter()
-        await ask()
+        await stage.ask(stage.subject("a", verb, channel), packed({"v": 1, "params": fields}))
         times.append(perf_counter() - started)
     return sorted(times)[len(times) // 2]
 
@@ -131,6 +131,16 @@ async def test_shutdown_cuts_what_does_not_finish_within_its_grace(stage: Stage)
     error = await stage.error(running)
     assert isinstance(error, Cancelled)
     assert error.ran == "rolled-back"
+
+
+async def test_without_a_grace_time_the_host_s_own_holds(stage: Stage) -> None:
+    host = await stage.host(grace_ms=20)
+    await stage.spawn(host, "a", manifest=SPIN)
+    running = stage.start(stage.call("a", "spin"))
+    await eventually(lambda: host.actors["a"].current is not None)
+    async with asyncio.timeout(3):
+        assert (await stage.control("a", "shutdown", wait=True))["phase"] == "stopped"
+    assert isinstance(await stage.error(running), Cancelled)
 
 
 async def test_terminate_cuts_at_once_and_overtakes_a_shutdown(stage: Stage) -> None:

@@ -40,7 +40,7 @@ async def test_keyed_calls_succeed_exactly_once_over_a_restart_of_the_server(
 
     workers = [asyncio.ensure_future(work()) for _ in range(8)]
     await asyncio.wait_for(warm.wait(), 20)
-    server.kill()
+    await asyncio.to_thread(server.kill)
     await server.restart()
     await asyncio.wait_for(asyncio.gather(*workers), 30)
     assert sorted(answers) == list(range(1, 321))
@@ -52,7 +52,7 @@ async def test_unkeyed_calls_succeed_or_say_that_they_do_not_know(restartable: t
     await stage.spawn(await stage.host(), "a")
     waiting = stage.start(stage.handle("a").call_function("add-held", [1], timeout=10, keyed=False))
     await stage.gates.arrival("held")
-    server.kill()
+    await asyncio.to_thread(server.kill)
     error = await stage.error(waiting)
     assert isinstance(error, OutcomeUnknown)
     assert error.ran == "unknown"
@@ -70,7 +70,7 @@ async def test_a_host_answers_on_every_lane_after_a_restart_of_the_server(
     await stage.spawn(host, "a")
     held = stage.start(stage.handle("a").call_function("add-held", [1], timeout=20, key="k"))
     gate = await stage.gates.arrival("held")
-    server.kill()
+    await asyncio.to_thread(server.kill)
     await eventually(lambda: not host.bus.operations.connected)
     gate.set_result("")
     await eventually(lambda: host.actors["a"].current is None)

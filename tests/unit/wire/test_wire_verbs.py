@@ -24,7 +24,7 @@ MANIFEST = 'name = "x"'
         (Channel.INFO, "chain", {"from": 5}, {"from": 5, "limit": 100, "bytes": 262_144}),
         (Channel.INFO, "operation", {"op": "k"}, {"op": "k", "caller": ""}),
         (Channel.INFO, "watch", {}, {"ttl_ms": 30_000}),
-        (Channel.CONTROL, "shutdown", {"wait": True}, {"wait": True, "grace_ms": 5_000, "reason": ""}),
+        (Channel.CONTROL, "shutdown", {"wait": True}, {"wait": True, "reason": ""}),
         (Channel.CONTROL, "terminate", None, {"wait": False}),
         (Channel.CONTROL, "cancel", {"op": "k"}, {"op": "k", "caller": ""}),
         (Channel.CONTROL, "cancel", {"op": "k", "caller": "@actor.b"}, {"op": "k", "caller": "@actor.b"}),

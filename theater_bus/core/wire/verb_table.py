@@ -14,7 +14,6 @@ from theater_bus.core.wire.verb_schema import Answer, Field, Kind, Verb
 
 __all__ = ["VERBS"]
 
-DEFAULT_GRACE_MS = 5_000
 MAX_GRACE_MS = 600_000
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
@@ -32,8 +31,7 @@ _WAIT = Field("wait", Kind.BOOL, "answer once, when it is done, instead of at on
 _GRACE = Field(
     "grace_ms",
     Kind.INT,
-    "what a running operation gets to finish, then it is cancelled",
-    default=DEFAULT_GRACE_MS,
+    "what a running operation gets to finish, then it is cancelled; without it what the host is set to",
     high=MAX_GRACE_MS,
 )
 _CALLER = Field(
