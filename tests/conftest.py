@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import BlockBuster
 
-WATCHED = ("integration/host", "integration/client", "integration/plugins")
+WATCHED = ("integration/host", "integration/client", "integration/plugins", "tests/faults")
 # What may block: it runs before anything is served, or it is for development and tests only.
 _MAY_BLOCK = {
     "theater_bus/bus/server.py": {

@@ -138,7 +138,10 @@ class Engine:
             instance.close()
         if result.failure is not None or result.status != 0:
             why = result.failure.message if result.failure is not None else f"status {result.status}"
-            raise SpawnRefused(f"the module's metadata (__pack_types) cannot be read: {why}")
+            raise SpawnRefused(
+                f"the module's metadata (__pack_types, after its start function) cannot be read: {why}. Fix: build it "
+                "with packr-guest, or with `theater-bus build`"
+            )
         module.metadata = result.output
 
     # -- instances -----------------------------------------------------------------------------------------------
@@ -267,6 +270,8 @@ def _refuse(data: bytes) -> bytes | Coroutine[Any, Any, bytes]:
 
 
 def _limit_behind(text: str) -> str:
-    if "memory" in text and "limit" in text:
-        return " (memory-limit: memory_bytes)"
-    return " (table_elements)" if "table" in text and "limit" in text else ""
+    if "limit" not in text:
+        return ""
+    if "memory" in text:
+        return " (memory-limit). Fix: raise limits.memory_bytes in the manifest, or declare less in the module"
+    return ". Fix: raise limits.table_elements in the manifest" if "table" in text else ""

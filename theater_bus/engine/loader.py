@@ -25,9 +25,14 @@ def check_format(wasm: bytes, max_bytes: int) -> None:
             "component guests are not supported by this version. Fix: build a Pack module (core WebAssembly)"
         )
     if not is_module(wasm):
-        raise SpawnRefused(f"not WebAssembly: the file begins with {wasm[:8].hex(' ') or 'nothing'}")
+        raise SpawnRefused(
+            f"not WebAssembly: the file begins with {wasm[:8].hex(' ') or 'nothing'}. Fix: give the .wasm file that "
+            "the guest's build made"
+        )
     if len(wasm) > max_bytes:
-        raise SpawnRefused(f"the module has {len(wasm)} bytes, {max_bytes} are allowed (max_module_bytes)")
+        raise SpawnRefused(
+            f"the module has {len(wasm)} bytes, {max_bytes} are allowed (max_module_bytes). Fix: build it for size"
+        )
 
 
 class Loader:
@@ -56,7 +61,7 @@ class Loader:
         try:
             pointer = ffi.make_module(self._engine, woven())
         except ffi.NativeError as error:
-            raise SpawnRefused(f"the module does not compile: {error}") from None
+            raise SpawnRefused(f"the module does not compile: {error}. Fix: build it again") from None
         if self._cache is not None:
             self._cache.save(sha256, ffi.serialize(pointer))
         self._count("compiled")

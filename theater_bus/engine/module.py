@@ -97,7 +97,9 @@ def check_guest(outline: Outline) -> None:
     _check_exports(outline)
     _check_imports(outline)
     if not outline.callables():
-        raise SpawnRefused("the module exports no function that can be called: (i32, i32, i32, i32) -> i32")
+        raise SpawnRefused(
+            "the module exports no function that can be called. Fix: export one as (i32, i32, i32, i32) -> i32"
+        )
 
 
 def _check_exports(outline: Outline) -> None:
@@ -116,5 +118,6 @@ def _check_imports(outline: Outline) -> None:
         if entry.kind != FUNCTION or outline.types[entry.detail : entry.detail + 1] != [CALLABLE]:
             raise SpawnRefused(
                 f"the import {entry.module}.{entry.name} does not follow the calling convention "
-                "(i32, i32, i32, i32) -> i32, so no capability can provide it"
+                "(i32, i32, i32, i32) -> i32, so no capability can provide it. Fix: import what a capability declares, "
+                "or build for wasm32-unknown-unknown if it is the toolchain's (WASI, env)"
             )

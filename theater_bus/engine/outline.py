@@ -37,7 +37,9 @@ class Outline:
         try:
             return self.types[self.functions[index]]
         except IndexError:
-            raise SpawnRefused("not a WebAssembly module: it refers to a function or type that is not there") from None
+            raise SpawnRefused(
+                "not a WebAssembly module: it refers to a function or type that is not there. Fix: build it again"
+            ) from None
 
     def exported(self, name: str) -> bytes | None:
         """The encoded type of the exported function `name`; None if that is not an exported function."""
@@ -74,4 +76,4 @@ def read_outline(wasm: bytes) -> Outline:
             start=start,
         )
     except ConfigurationError as error:
-        raise SpawnRefused(f"not a WebAssembly module: {error.problem}") from None
+        raise SpawnRefused(f"not a WebAssembly module: {error.problem}. Fix: build or copy it again") from None

@@ -129,7 +129,8 @@ def read_package(module: Module) -> Package:
     metadata = parse_metadata(module.metadata)
     if metadata.problems:
         raise SpawnRefused(
-            "the package's metadata contradicts itself: " + "; ".join(metadata.problems), problems=metadata.problems
+            f"the package's metadata contradicts itself: {'; '.join(metadata.problems)}. Fix: build it again",
+            problems=metadata.problems,
         )
     return Package(module, metadata, exported_functions(metadata, module.callables))
 

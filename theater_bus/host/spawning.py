@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import time, time_ns
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 
 from theater_bus.capability import ActorIdentity
 from theater_bus.core.chain.bodies import Genesis, Origin
@@ -36,7 +37,12 @@ if TYPE_CHECKING:
 __all__ = ["NO_STATE", "SpawnRequest", "Spawner"]
 
 CAPABILITY_START_S = 10.0
+KEPT_TYPES: Final = 256
+"""As many as the engine keeps modules. An actor holds on to its own type, kept or not."""
 NO_STATE: Final = object()
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +83,46 @@ class FutureAnswer:
             self.future.set_result(outcome)
 
 
+class Kept(Generic[K, V]):
+    """The values that were used last, at most `capacity` of them."""
+
+    __slots__ = ("_capacity", "_values")
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def get(self, key: K) -> V | None:
+        """The value, if it is still kept."""
+        value = self._values.get(key)
+        if value is not None:
+            self._values.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> V:
+        """Keep the value, and let go of the one that was used longest ago."""
+        self._values[key] = value
+        self._values.move_to_end(key)
+        if len(self._values) > self._capacity:
+            self._values.popitem(last=False)
+        return value
+
+
 class Spawner:
-    """Makes actors for one host. Types are made once per package and manifest, and kept while they are used."""
+    """Makes actors for one host. Types are made once per package and manifest; those used last are kept."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._packages: dict[str, Package] = {}
-        self._types: dict[tuple[str, bytes], ActorType] = {}
+        self._packages: Kept[str, Package] = Kept(KEPT_TYPES)
+        self._types: Kept[tuple[str, bytes], ActorType] = Kept(KEPT_TYPES)
+
+    @property
+    def kept_types(self) -> int:
+        """How many types are kept."""
+        return len(self._types)
 
     async def spawn(self, request: SpawnRequest) -> Actor:
         """Start an actor; returns when its lanes are subscribed. Raises `SpawnRefused`, `ActorExists`, or what `init`
@@ -117,7 +156,7 @@ class Spawner:
         module = await self._host.engine.load(wasm)
         package = self._packages.get(module.sha256)
         if package is None or package.module is not module:
-            package = self._packages[module.sha256] = read_package(module)
+            package = self._packages.put(module.sha256, read_package(module))
         return package
 
     def granted(self, type_: ActorType, parent: Grants) -> Granted:
@@ -153,15 +192,18 @@ class Spawner:
         found = self._types.get(key)
         if found is None or found.package is not package:
             limits = manifest.limits
-            found = self._types[key] = make_actor_type(
-                package,
-                manifest,
-                host.registry,
-                host.telemetry,
-                host.namespace,
-                host.middleware,
-                Limits(limits.memory_bytes, limits.table_elements, limits.result_bytes),
-                Budget(cpu_ms=limits.cpu_ms),
+            found = self._types.put(
+                key,
+                make_actor_type(
+                    package,
+                    manifest,
+                    host.registry,
+                    host.telemetry,
+                    host.namespace,
+                    host.middleware,
+                    Limits(limits.memory_bytes, limits.table_elements, limits.result_bytes),
+                    Budget(cpu_ms=limits.cpu_ms),
+                ),
             )
         return found
 

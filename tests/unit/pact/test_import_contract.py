@@ -69,7 +69,8 @@ def test_imports_that_an_engine_satisfies_are_left_to_it() -> None:
 def test_a_mismatch_names_the_place_and_both_declarations() -> None:
     assert problem("exports { log: func(msg: u32) }", "exports { log: func(msg: string) }") == (
         "theater:simple/runtime.log: param 0: guest declares u32, capability declares string "
-        "(guest: func(msg: u32); capability `runtime`: func(msg: string))"
+        "(guest: func(msg: u32); capability `runtime`: func(msg: string)). "
+        "Fix: build the guest against the capability's pact"
     )
 
 

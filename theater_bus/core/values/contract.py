@@ -151,7 +151,8 @@ def _bind(provider: str, offered: Interface, guest: Interface | None, name: str)
         return ImportBinding(offered.name, provider, declared, own)
     message = (
         f"{where}: {difference.path}: guest declares {difference.left}, capability declares {difference.right} "
-        f"(guest: {format_function(own)}; capability `{provider}`: {format_function(declared)})"
+        f"(guest: {format_function(own)}; capability `{provider}`: {format_function(declared)}). Fix: build the guest "
+        "against the capability's pact"
     )
     return ImportProblem("mismatch", offered.name, name, message)
 

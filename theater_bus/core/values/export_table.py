@@ -76,7 +76,10 @@ def exported_functions(metadata: PackageMetadata, wasm_export_names: Collection[
             table[name] = Export(name, interface.name, function, symbol, is_stateful(function), lifecycle)
     if problems:
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
-        raise SpawnRefused(f"the package's exports cannot be called: {listed}", problems=problems)
+        raise SpawnRefused(
+            f"the package's exports cannot be called: {listed}. Fix: export each declared function under its name",
+            problems=problems,
+        )
     return table
 
 
@@ -87,7 +90,8 @@ def _problem(
         return f"`{name}` is declared twice in the metadata"
     if symbol not in symbols:
         hint = suggest(name, sorted(symbols))
-        return f"the metadata declares `{name}`, but the module exports neither that nor `{symbol}`{hint}"
+        code = f"no `{name}`" if name == symbol else f"neither that nor `{symbol}`"
+        return f"the metadata declares `{name}`, but the module exports {code}{hint}"
     if symbol in _RESERVED or symbol.startswith("__pack_"):
         return f"`{name}` leads to the symbol `{symbol}`, which is reserved for the runtime"
     if symbol in by_symbol:

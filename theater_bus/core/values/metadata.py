@@ -26,6 +26,7 @@ from theater_bus.errors import SerializationError, SpawnRefused
 __all__ = ["METADATA_LIMITS", "PackageMetadata", "emit_metadata", "parse_metadata"]
 
 METADATA_LIMITS = Limits(max_bytes=1 << 20, max_nodes=100_000, max_values=100_000)
+_FIX = "Fix: build it with packr-guest, or with `theater-bus build`"
 _WORD = struct.Struct("<Q")
 
 
@@ -60,11 +61,11 @@ def parse_metadata(blob: bytes) -> PackageMetadata:
     try:
         value = decode(blob, METADATA_LIMITS)
     except SerializationError as error:
-        raise SpawnRefused(f"the package's metadata cannot be read: {error.message}") from error
+        raise SpawnRefused(f"the package's metadata cannot be read: {error.message}. {_FIX}") from error
     try:
         return _package(Reader(value))
     except Malformed as error:
-        raise SpawnRefused(f"the package's metadata is not valid: {error}") from error
+        raise SpawnRefused(f"the package's metadata is not valid: {error}. {_FIX}") from error
 
 
 def _package(root: Reader) -> PackageMetadata:
