@@ -256,7 +256,7 @@ async def test_with_the_shipped_roles_an_operator_spawns_and_a_caller_calls(role
     }
     for said in ("theater_default_objects made\n", "theater_default_objects is there\n"):
         done = subprocess.run(
-            [sys.executable, str(INFRA / "init_namespace.py")],
+            [str(Path(sys.executable).parent / "theater-bus"), "init"],
             env=environment,
             capture_output=True,
             text=True,

@@ -59,6 +59,14 @@ class ObjectStore:
         """Whether the server has JetStream at all; the account may still refuse it."""
         return self._connection.server.jetstream
 
+    async def create(self) -> bool:
+        """Make the bucket; False when it is there already. For users who may, once a namespace."""
+        async with self._translated("prepared in", REQUEST_S):
+            if self.available and await self._bucket(create=False) is not None:
+                return False
+            await self._bucket(create=True)
+            return True
+
     async def put(self, data: bytes, name: str | None = None) -> Stored:
         """Store `data` under its digest (or `name`); returns at once when it is there. Makes the bucket if missing."""
         digest = await _digest(data)
