@@ -262,7 +262,7 @@ class Telemetry:
                 self._refuse(error)
 
     def register_gauge(self, name: str, read: Callable[[], float], **attributes: str) -> None:
-        """Read a registered gauge by callback, on the event loop, whenever metrics are exported."""
+        """Read a registered gauge, or a counter kept elsewhere, by callback, on the event loop, at every export."""
         if self._measures:
             try:
                 self._accumulators.gauge(name, read, attributes)

@@ -147,6 +147,27 @@ async def test_an_alias_of_a_function_is_refused_not_decoded(guarded: Guarded, a
     assert guarded.state("payments") == 0
 
 
+async def test_an_alias_does_not_slip_past_a_denial_of_its_function() -> None:
+    config = """authorization { users = [
+      {user: host, password: host, permissions: {publish: ">", subscribe: ">"}}
+      {user: eve, password: eve, permissions: {
+        publish: {allow: ["theater.default.ops.payments.*"], deny: ["theater.default.ops.payments.refuse"]}
+        subscribe: ["_INBOX.eve.>"]}}
+    ] }"""
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(EmbeddedServer(config=config))
+        stage = Stage(server.url, stack, "default")
+        await stage.spawn(await stage.host(user="host", password="host"), "payments")
+        login = BusSettings(servers=(server.url,), user="eve", password="eve", inbox_prefix="_INBOX.eve")
+        eve = await stack.enter_async_context(await Connection.open(login))
+        assert await ask(eve, f"{OPS}.payments.add") == 1
+        with pytest.raises(PermissionDenied):
+            await ask(eve, f"{OPS}.payments.refuse", b"")
+        for alias in ("%72efuse", "refus%65", "%52EFUSE", "refuse%20"):
+            with pytest.raises(FunctionNotFound):
+                await ask(eve, f"{OPS}.payments.{alias}", b"")
+
+
 async def test_a_bare_name_never_reaches_an_interface_nor_an_interface_its_bare_symbol(guarded: Guarded) -> None:
     operator = await guarded.user("operator")
     for tail in ("poke", "init", "test:peer/peer-client.poke", "theater:simple/actor.init", "test:peer/peer.add"):

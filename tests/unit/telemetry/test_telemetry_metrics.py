@@ -139,7 +139,7 @@ def test_a_function_has_one_spec() -> None:
         lambda telemetry: telemetry.count("theater.actors", 1, **{"theater.actor.phase": "asleep"}),
         lambda telemetry: telemetry.count("theater.guest.duration"),
         lambda telemetry: telemetry.record("theater.actor.restarts", 1.0),
-        lambda telemetry: telemetry.register_gauge("theater.actor.restarts", lambda: 1.0),
+        lambda telemetry: telemetry.register_gauge("theater.guest.duration", lambda: 1.0),
         lambda telemetry: telemetry.observe_host_call("a", "f", "vanished", 1),
         lambda telemetry: telemetry.event("host.exploded"),
         lambda telemetry: telemetry.event("host.started", colour="blue"),
