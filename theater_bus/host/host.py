@@ -26,6 +26,7 @@ from theater_bus.errors import (
     ChainTampered,
     ChannelClosed,
     ConnectionLost,
+    Overloaded,
     PluginError,
     SpawnRefused,
 )
@@ -227,13 +228,18 @@ class Host:
             raise
 
     def reserve(self, actor_id: str) -> None:
-        """Take an id for a spawn in progress. Raises `ActorExists`."""
+        """Take an id for a spawn in progress. Raises `ActorExists`, and `Overloaded` at the host's bound."""
         if actor_id in self.actors or actor_id in self._reserved:
             raise ActorExists(
                 f"an actor {actor_id!r} lives already. Fix: choose another id, or stop it first", actor=actor_id
             )
         if len(self.actors) + len(self._reserved) >= self.settings.max_actors:
-            raise SpawnRefused(f"this host runs {self.settings.max_actors} actors, its bound max_actors")
+            raise Overloaded(
+                f"this host runs {self.settings.max_actors} actors, all that it may. "
+                "Fix: spawn on another host, or raise max_actors",
+                bound="max_actors",
+                limit=self.settings.max_actors,
+            )
         self._reserved.add(actor_id)
 
     def release(self, actor_id: str) -> None:

@@ -67,7 +67,7 @@ class _Info:
             "reason": actor.failure_note or (reason.value if reason is not None else None),
             "host": actor.identity.host,
             "incarnation": actor.journal.writer.incarnation,
-            "package": actor.type.package.sha256,
+            "package": actor.type.package.digest_text,
             "durability": actor.type.manifest.chain.durability,
             "running": running,
             "queued": len(actor.mailbox),
@@ -152,7 +152,7 @@ class _Info:
 
     def manifest(self, fields: Fields) -> dict[str, Any]:
         manifest = self._actor.type.manifest
-        return {"manifest": manifest.to_plain(), "digest": manifest.digest, **self._as_of()}
+        return {"manifest": manifest.to_plain(), "digest": f"sha256:{manifest.digest.hex()}", **self._as_of()}
 
     async def operation(self, fields: Fields) -> dict[str, Any]:
         window = self._actor.window

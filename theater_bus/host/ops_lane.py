@@ -5,6 +5,7 @@ Called by the bus for every message, in its reader: everything here is synchrono
 
 from __future__ import annotations
 
+from dataclasses import replace
 from time import time, time_ns
 from typing import TYPE_CHECKING
 
@@ -38,13 +39,16 @@ _ENVELOPE_BYTES = 256
 class OpsLane:
     """Takes the messages of `theater.<ns>.ops.<id>.>`."""
 
-    __slots__ = ("_actor", "_connection", "_shared", "_subjects")
+    __slots__ = ("_actor", "_connection", "_limits", "_shared", "_subjects")
 
     def __init__(self, actor: Actor, connection: Connection, subjects: OpsSubjects, shared: Shared) -> None:
         self._actor = actor
         self._connection = connection
         self._subjects = subjects
         self._shared = shared
+        nodes, self._limits = actor.type.manifest.limits.decode_nodes, shared.limits
+        if nodes > self._limits.containers:
+            self._limits = replace(self._limits, containers=nodes)
 
     def receive(self, message: Message) -> None:
         """Admit the request in `message`, or answer why not. A reply subject that is no inbox gets nothing at all."""
@@ -60,7 +64,7 @@ class OpsLane:
             target = self._subjects.parse(message.subject)
             headers = message.headers
             request = decode_request(
-                message.data, None if headers is None else headers.get(CONTENT_TYPE), headers, shared.limits
+                message.data, None if headers is None else headers.get(CONTENT_TYPE), headers, self._limits
             )
             actor = self._actor
             entry = actor.type.function(target.function)
@@ -91,6 +95,10 @@ class OpsLane:
         else:
             found = proof_of(caller, caller_subjects=shared.caller_subjects)
             caller_id, proof, scope = caller.id, found.value, scope_of(caller.id, found)
+        if request.outbox is not None and (caller is None or not caller.is_actor):
+            raise PermissionDenied(
+                "'outbox' comes from the host of another actor, under .@actor.<id>. Fix: leave it out"
+            )
         manifest = actor.type.manifest
         if proof == "none" and manifest.require_caller:
             raise PermissionDenied(

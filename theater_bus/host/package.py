@@ -44,6 +44,11 @@ class Package:
         """Digest of the module's bytes, 32 bytes."""
         return bytes.fromhex(self.module.sha256)
 
+    @property
+    def digest_text(self) -> str:
+        """The same as the wire and manifests write it."""
+        return f"sha256:{self.module.sha256}"
+
 
 class FunctionEntry:
     """One function of an actor's type: its symbol, its codec, and how telemetry names it.

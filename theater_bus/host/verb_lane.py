@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from inspect import iscoroutine
+from time import time
 from typing import TYPE_CHECKING, Any, Final
 
 from theater_bus.bus import Connection, Message
+from theater_bus.core.wire.deadline import remaining
 from theater_bus.core.wire.form import CONTENT_TYPE
 from theater_bus.core.wire.request import Request, decode_request
-from theater_bus.core.wire.response import encode_value
+from theater_bus.core.wire.response import encode_value, encode_void
 from theater_bus.core.wire.subjects import Channel
 from theater_bus.core.wire.verbs import parse_fields
-from theater_bus.errors import ActorError, Overloaded, TheaterError
+from theater_bus.errors import ActorError, Overloaded, SerializationError, TheaterError
 from theater_bus.host.failure import unexpected
 from theater_bus.host.reply import send_error
 
@@ -64,6 +66,7 @@ class VerbLane:
             headers = message.headers
             content_type = None if headers is None else headers.get(CONTENT_TYPE)
             request = decode_request(message.data, content_type, headers, shared.limits)
+            self._check(request)
             verb = message.subject.rpartition(".")[2]
             fields = parse_fields(self._channel, verb, request.params)
             answer = self._handlers[verb]({**fields, "": request})
@@ -75,6 +78,21 @@ class VerbLane:
             self._refuse(message, request, error)
         except Exception as error:  # noqa: BLE001  a bug here must not end the connection's reader
             self._refuse(message, request, self._bug(message, error))
+
+    def _check(self, request: Request) -> None:
+        """Refuse what would have no effect here, and what expired on its way."""
+        for key, given in (("cgrf", request.cgrf), ("op", request.op), ("outbox", request.outbox)):
+            if given is not None:
+                raise SerializationError(
+                    f"{key!r} is for operations; {self._channel.value} takes its fields as 'params'. Fix: leave it out",
+                    key=key,
+                )
+        if request.reply == "cgrf":
+            raise SerializationError(
+                f"{self._channel.value} answers with plain values only. Fix: leave 'reply' out", key="reply"
+            )
+        if remaining(request.timeout_ms, request.sent_ms, int(time() * 1000)).skewed:
+            self._shared.telemetry.count("theater.requests.skewed")
 
     def _bug(self, message: Message, error: Exception) -> ActorError:
         verb = f"{self._channel.value}.{message.subject.rpartition('.')[2]}"
@@ -102,7 +120,10 @@ class VerbLane:
 
     def _answer(self, message: Message, request: Request, value: Any) -> None:
         if message.reply and value is not SILENCE:
-            body, headers = encode_value(value, request.form, has_type=request.has_type)
+            if request.reply == "none":
+                body, headers = encode_void(request.form, has_type=request.has_type)
+            else:
+                body, headers = encode_value(value, request.form, has_type=request.has_type)
             self._connection.publish(message.reply, body, headers=headers)
 
     def _refuse(self, message: Message, request: Request | None, error: ActorError) -> None:

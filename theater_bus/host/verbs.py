@@ -67,7 +67,7 @@ class _HostDesk:
             "id": actor.identity.id,
             "incarnation": actor.journal.writer.incarnation,
             "host": host.id,
-            "package": actor.type.package.sha256,
+            "package": actor.type.package.digest_text,
         }
 
     def info(self, fields: Fields) -> dict[str, Any]:
