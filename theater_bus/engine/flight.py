@@ -147,9 +147,7 @@ class Flight:
 
     def _poll(self) -> bool:
         runtime = self.instance.runtime
-        runtime.ticker.polls += 1
-        if runtime.ticker.parked:
-            runtime.ticker.wake()
+        runtime.turn.watch()
         started = thread_time_ns()
         finished = ffi.poll(self.future)
         spent = thread_time_ns() - started

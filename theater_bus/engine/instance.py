@@ -108,13 +108,10 @@ class Instance(Store):
         buffer = frame.buffer
         ffi.Frame.FILL(buffer, 0, self.old, self.old_size, base, size, entry)
         ticker = runtime.ticker
-        ticker.polls += 1
-        if ticker.parked:
-            ticker.wake()
         store_context = self._context
         if self._deadline != ticker.epoch:
             self._deadline = ticker.epoch
-            ffi.set_epoch_deadline(store_context, 2)
+            ffi.set_epoch_deadline(store_context, ticker.patience)
         future = ffi.call_async(store_context, *frame.tail)
         finished = ffi.poll(future)
         spent = perf_counter_ns() - started

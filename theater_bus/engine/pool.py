@@ -39,6 +39,7 @@ class Pool:
 
     def submit(self, work: Slice) -> None:
         """Hand `work` over; from the loop's thread only."""
+        self._ticker.hold()
         self._queue.put(work)
         if len(self._threads) < self._size:
             thread = threading.Thread(target=self._run, name=f"theater-bus-guest-{len(self._threads)}", daemon=True)
@@ -54,18 +55,19 @@ class Pool:
         self._threads.clear()
 
     def _run(self) -> None:
-        queue, ticker = self._queue, self._ticker
+        queue = self._queue
         while True:
             work = queue.get()
             if work is None:
                 return
-            ticker.polls += 1
-            if ticker.parked:
-                ticker.wake()
             if work.poll_slice():
                 queue.put(work)
                 continue
             try:
-                self._loop.call_soon_threadsafe(work.after_slice)
+                self._loop.call_soon_threadsafe(self._left, work)
             except RuntimeError:  # the loop was closed without closing the engine: nobody waits for the guest
                 return
+
+    def _left(self, work: Slice) -> None:
+        self._ticker.release()
+        work.after_slice()

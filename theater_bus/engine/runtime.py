@@ -10,7 +10,7 @@ from theater_bus.engine.eager import Carriers
 from theater_bus.engine.ffi import Frame
 from theater_bus.engine.pool import Pool
 from theater_bus.engine.settings import EngineSettings
-from theater_bus.engine.ticker import Ticker
+from theater_bus.engine.ticker import make_ticker
 from theater_bus.engine.turn import Turn
 
 if TYPE_CHECKING:
@@ -51,8 +51,9 @@ class Runtime:
         self.settings = settings
         self.instrumentation = instrumentation
         self.slice_ns = int(settings.slice_ms * 1_000_000)
-        self.turn = Turn(loop, settings.turn_ms)
-        self.ticker = Ticker(engine, settings.slice_ms)
+        window_ns = int(settings.turn_ms * 500_000)
+        self.ticker = make_ticker(engine, window_ns, self.slice_ns, settings.kernel_timer)
+        self.turn = Turn(loop, window_ns, self.ticker)
         self.pool = Pool(loop, settings.promoted_threads, self.ticker)
         self.carriers = Carriers(loop)
         self.frames: list[Frame] = []

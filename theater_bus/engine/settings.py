@@ -15,12 +15,15 @@ class EngineSettings:
     """How one process runs guests.
 
     `slice_ms` is the epoch tick: a guest that used a slice and is not done goes on in one of `promoted_threads`.
-    `turn_ms` bounds the guests polled within one turn of the event loop. `max_instances` None derives the cap from
-    `vm.max_map_count`. `cache_dir` None keeps no compiled modules on disk.
+    `turn_ms` bounds the guests polled within one turn of the event loop. `kernel_timer` watches them with an alarm of
+    the kernel where there is one (Linux); without, a thread wakes up every slice, which costs every operation more.
+    `max_instances` None derives the cap from `vm.max_map_count`.
+    `cache_dir` None keeps no compiled modules on disk.
     """
 
     slice_ms: float = 1.0
     turn_ms: float = 2.0
+    kernel_timer: bool = True
     promoted_threads: int = 2
     compile_threads: int = 2
     max_instances: int | None = None

@@ -191,7 +191,7 @@ class Store:
         frames = self.runtime.frames
         frame = frames.pop() if frames else ffi.Frame()
         ffi.Frame.FILL(frame.buffer, 0, a, b, c, d, function)
-        ffi.set_epoch_deadline(self._context, 2)
+        ffi.set_epoch_deadline(self._context, self.runtime.ticker.patience)
         return frame, ffi.call_async(self._context, *frame.tail)
 
     def _base_size(self, room: int) -> int:

@@ -10,6 +10,10 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from theater_bus.engine.ticker import Ticker
 
 __all__ = ["Turn"]
 
@@ -17,17 +21,19 @@ __all__ = ["Turn"]
 class Turn:
     """The inline allowance of one event loop.
 
-    `until` is the time (`perf_counter_ns`) up to which calls run inline without asking; past it `renew` decides. The
-    window is half of `turn_ms`: a window that began in an earlier turn may be followed by one more in this turn.
+    `until` is the time (`perf_counter_ns`) up to which calls run inline without asking; past it `renew` decides. Every
+    turn begins without an allowance, so that the ticker is armed in each in which guests run. The window is half of
+    `turn_ms`: the queue's work and one window may meet in one turn.
     While a guest's host call runs, `until` is in the past and `renew` says no: a call made from inside it is queued,
     never polled recursively.
     """
 
-    __slots__ = ("_armed", "_draining", "_loop", "_nested", "_queue", "_window", "until")
+    __slots__ = ("_armed", "_draining", "_loop", "_nested", "_queue", "_ticker", "_window", "until")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, turn_ms: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, window_ns: int, ticker: Ticker) -> None:
         self._loop = loop
-        self._window = int(turn_ms * 500_000)
+        self._ticker = ticker
+        self._window = window_ns
         self._queue: deque[Callable[[], None]] = deque()
         self._armed = False
         self._draining = False
@@ -38,10 +44,16 @@ class Turn:
         """Whether a call that finds `now` past `until` may still run in this turn."""
         if self._nested or self._armed or self._queue:
             return False
-        self._armed = True
         self.until = now + self._window
-        self._loop.call_soon(self._turned)
+        self.watch()
         return True
+
+    def watch(self) -> None:
+        """Arm the ticker until the loop has turned: a guest is going to be polled here."""
+        if not self._armed:
+            self._armed = True
+            self._ticker.arm()
+            self._loop.call_soon(self._turned)
 
     def expired(self) -> bool:
         """Whether work that goes on right now should leave the rest to the next turn."""
@@ -68,10 +80,16 @@ class Turn:
 
     def _turned(self) -> None:
         self._armed = False
+        self.until = 0
+        self._ticker.disarm()
 
     def _drain(self) -> None:
         end = perf_counter_ns() + self._window
         self.until = end
+        if self._armed:
+            self._ticker.arm()  # anew: what armed it may have been the turn before
+        else:
+            self.watch()
         queue = self._queue
         try:
             while queue:

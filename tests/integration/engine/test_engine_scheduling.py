@@ -339,10 +339,10 @@ async def test_calls_of_every_kind_cancelled_at_any_time_all_end_and_leave_nothi
     assert engine.instances == 0
 
 
-async def test_the_clock_stops_when_nothing_runs_and_starts_again_for_a_spinning_guest(
+async def test_the_sleeping_clock_stops_when_nothing_runs_and_starts_again_for_a_spinning_guest(
     make_engine: Any, guest_of: Any
 ) -> None:
-    engine = make_engine(slice_ms=0.5)
+    engine = make_engine(slice_ms=0.5, kernel_timer=False)
     guest = await guest_of(engine)
     await guest.run(guest.make(), "echo")
     ticker = engine._bind().ticker
@@ -354,3 +354,36 @@ async def test_the_clock_stops_when_nothing_runs_and_starts_again_for_a_spinning
     assert (ticker.parked, ticker.epoch) == (True, epoch)
     assert (await guest.run(guest.make(), "spin", cpu_ms=10)).failure.reason == "cpu-limit"
     assert ticker.epoch > epoch
+
+
+async def test_the_alarm_wakes_nobody_for_short_calls_and_goes_off_for_a_spinning_guest(
+    make_engine: Any, guest_of: Any
+) -> None:
+    engine = make_engine(turn_ms=200)
+    guest = await guest_of(engine)
+    ticker = engine._bind().ticker
+    instance = guest.make()
+    for _ in range(20):
+        await guest.run(instance, "echo")
+    await asyncio.sleep(0.15)
+    assert ticker.epoch == 0
+    assert (await guest.run(guest.make(), "spin", cpu_ms=10)).failure.reason == "cpu-limit"
+    assert ticker.epoch > 0
+    await asyncio.sleep(0)
+    epoch = ticker.epoch
+    await asyncio.sleep(0.02)
+    assert ticker.epoch == epoch
+
+
+@pytest.mark.parametrize("kernel_timer", [True, False])
+async def test_guests_that_spin_at_once_are_all_ended_and_others_go_on_under_either_clock(
+    make_engine: Any, guest_of: Any, kernel_timer: bool
+) -> None:
+    engine = make_engine(kernel_timer=kernel_timer)
+    guest = await guest_of(engine)
+    spinning = [asyncio.create_task(guest.run(guest.make(), "spin", cpu_ms=20)) for _ in range(4)]
+    instance = guest.make()
+    for _ in range(50):
+        assert (await guest.run(instance, "echo")).failure is None
+        await asyncio.sleep(0)
+    assert {(await each).failure.reason for each in spinning} == {"cpu-limit"}
