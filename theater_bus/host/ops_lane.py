@@ -108,7 +108,7 @@ class OpsLane:
         if request.cgrf is not None:
             params = entry.codec.check_params(request.cgrf)
         else:
-            params = entry.plain_params(request.params, request.form is not Form.MSGPACK)
+            params = entry.plain_params(request.params, request.form is not Form.MSGPACK, len(message.data))
         op = Operation(
             actor,
             entry,

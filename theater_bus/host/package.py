@@ -66,9 +66,12 @@ class FunctionEntry:
         self.spec = spec
         self.decode_nodes = decode_nodes
 
-    def plain_params(self, given: object, from_json: bool) -> Params:
-        """Parameters that came as plain values, checked. Raises `TypeMismatch`, `TooLarge` for too many nodes."""
-        params = self.codec.encode_params(given, from_json)
+    def plain_params(self, given: object, from_json: bool, size_bytes: int) -> Params:
+        """Parameters that came as plain values in `size_bytes`, checked. Raises `TypeMismatch`, `TooLarge` for too many
+        nodes, of which a byte makes two at most.
+        """
+        nodes = self.decode_nodes
+        params = self.codec.encode_params(given, from_json, nodes if 2 * size_bytes > nodes else None)
         if params.count > self.decode_nodes:
             raise TooLarge(
                 f"the parameters of {self.name} have {params.count:,} nodes, {self.decode_nodes:,} are decoded. Fix: "
@@ -123,6 +126,10 @@ class ActorType:
             return entry
         return self.function(name)
 
+    def has_own_function(self, name: str) -> bool:
+        """Whether `own_function` finds it."""
+        return name != INIT and (name in self.owned or name in self.callable)
+
 
 def read_package(module: Module) -> Package:
     """Read a module's metadata. Raises `SpawnRefused` when it has none, or when it says what is not so."""
@@ -149,8 +156,12 @@ def make_actor_type(
     middleware: Middleware | None,
     limits: Limits,
     budget: Budget,
+    listed: str = "",
 ) -> ActorType:
-    """Hold a package against its manifest and the plugins of this host. Raises `SpawnRefused`, saying what to add."""
+    """Hold a package against its manifest and the plugins of this host. Raises `SpawnRefused`, saying what to add.
+
+    `listed` is the id of the one actor that the type is for, where it has metrics of its own.
+    """
     capabilities = tuple(_capability(name, registry) for name in sorted(manifest.capabilities))
     provided: dict[str, list[tuple[str, object]]] = {}
     for capability in capabilities:
@@ -163,8 +174,9 @@ def make_actor_type(
     check = check_imports(package.metadata, package.module.imports, provided, available)  # type: ignore[arg-type]
     bindings = check.require()
     claimed = frozenset(name for capability in registry.capabilities.values() for name in capability.calls)
+    nodes = manifest.limits.decode_nodes
     entries = {
-        name: FunctionEntry(export, telemetry.function_spec(name, namespace), manifest.limits.decode_nodes)
+        name: FunctionEntry(export, telemetry.function_spec(name, namespace, actor=listed), nodes)
         for name, export in package.exports.items()
     }
     owned = {
@@ -183,7 +195,7 @@ def make_actor_type(
         mailbox_bounds=manifest.mailbox,
         middleware=middleware,
         fresh_each_time=manifest.isolates_operations(),
-        unknown=telemetry.function_spec("_OTHER", namespace, known=False),
+        unknown=telemetry.function_spec("_OTHER", namespace, known=False, actor=listed),
     )
 
 

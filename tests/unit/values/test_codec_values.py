@@ -2,11 +2,12 @@
 
 import math
 import struct
+import time
 
 import pytest
 
 from theater_bus.core.values.cgrf import decode, encode, encode_subtree
-from theater_bus.core.values.codec import Err, Ok, value_codec
+from theater_bus.core.values.codec import Err, FunctionCodec, Ok, value_codec
 from theater_bus.core.values.codec_check import compile_checker
 from theater_bus.core.values.codec_decode import compile_decoder
 from theater_bus.core.values.codec_encode import compile_encoder
@@ -31,8 +32,10 @@ from theater_bus.core.values.types import (
     Dynamic,
     Field,
     Flags,
+    Function,
     ListOf,
     OptionOf,
+    Param,
     Record,
     ResultOf,
     Scalar,
@@ -552,3 +555,67 @@ def test_long_values_are_cut_in_messages():
     with pytest.raises(TypeMismatch) as refused:
         value_codec(U8).encode(list(range(1000)))
     assert refused.value.message.endswith("…")
+
+
+@pytest.mark.parametrize(
+    ("plain", "kind"),
+    [
+        ([1, -2], Kind.S64),
+        ([1, 2**63], Kind.U64),
+        ([0.5, -0.0, float("nan")], Kind.F64),
+        ([True, False], Kind.BOOL),
+    ],
+)
+def test_long_lists_of_one_kind_of_number_are_inferred_as_one_array(plain, kind):
+    assert infer(plain).elem is kind
+    assert repr(plain_of(infer(plain))) == repr(plain)
+    started = time.perf_counter()
+    infer([plain[0]] * 1_000_000)
+    assert time.perf_counter() - started < 1
+
+
+def test_numbers_that_fit_into_no_one_kind_are_refused_or_mixed():
+    assert isinstance(infer([-1, 2**63]), ListValue)
+    with pytest.raises(TypeMismatch, match=r"\[1\].*64 bits"):
+        infer([1, 2**64])
+    with pytest.raises(TypeMismatch, match=r"\[1\]"):
+        infer([0.5, float("inf")], json=True)
+
+
+@pytest.mark.parametrize(
+    ("type_", "plain", "nodes"),
+    [
+        (ListOf(Scalar.STRING), ["x"] * 99, 100),
+        (ListOf(OptionOf(Scalar.U8)), [1] * 49, 99),
+        (ListOf(Dynamic()), [1] * 99, 100),
+        (Dynamic(), ["x"] * 99, 100),
+        (Dynamic(), [[1, 2, 3]] * 99, 100),
+        (Dynamic(), {str(key): "x" for key in range(99)}, 100),
+        (Dynamic(), [{"a": "x"}] * 49, 99),
+        (Dynamic(), [1, True] * 49, 99),
+        (Dynamic(), [0.5] * 100_000, 1),
+        (ListOf(Scalar.F64), [0.5] * 100_000, 1),
+    ],
+)
+def test_parameters_with_too_many_nodes_are_refused_before_they_are_made(type_, plain, nodes):
+    codec = FunctionCodec(Function("f", (Param("v", type_),), None), False)
+    assert codec.encode_params([plain], max_nodes=100).count == codec.encode_params([plain]).count == nodes
+    more = {str(key): "x" for key in range(1_000)} if isinstance(plain, dict) else plain * 1_000
+    if nodes > 1:
+        started = time.perf_counter()
+        with pytest.raises(TooLarge, match=r"more than 100 nodes.*decode_nodes"):
+            codec.encode_params([more], max_nodes=100)
+        assert time.perf_counter() - started < 0.1
+
+
+def test_a_large_value_is_shown_by_its_beginning_at_once():
+    codec = value_codec(Scalar.U8)
+    deep = {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}}}
+    large = [[[1] * 10] * 500_000, {str(key): [key] for key in range(300_000)}, deep]
+    started = time.perf_counter()
+    for value in large:
+        with pytest.raises(TypeMismatch, match=r"found (list|dict) .{1,45}$"):
+            codec.encode(value)
+    assert time.perf_counter() - started < 0.2
+    with pytest.raises(TypeMismatch, match=r"found dict {'a': {'b': {'c': {'d': {'e': {'f': {…}}…"):
+        codec.encode(deep)

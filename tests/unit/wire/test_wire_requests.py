@@ -373,3 +373,36 @@ def test_keys_are_printable_ascii_without_space() -> None:
     assert is_key("a" * 128)
     assert is_key("!~")
     assert not any(is_key(text) for text in ("", " ", "a b", "a\t", "é", "a" * 129, "\x7f"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[[]] * 30_000, [{}] * 30_000, [{"a": 1}] * 25_000, {str(key): 1 for key in range(25_000)}, [[[{}] * 25_000]]],
+    ids=["lists", "maps", "filled", "keys", "nested"],
+)
+def test_a_large_body_holds_only_so_many_containers_and_keys_in_every_form(value: Any) -> None:
+    pad = "x" * 70_000
+    for body, kind in (
+        (packed(params=[value, pad]), None),
+        (enveloped(params=[value, pad]), ENVELOPE),
+        (json.dumps([value, pad]).encode(), JSON),
+    ):
+        with pytest.raises(TooLarge, match=r"more than 20,000 lists, maps or keys.*Fix: ") as refused:
+            decode_request(body, kind)
+        assert refused.value.ran == "never"
+        assert decode_request(body, kind, limits=Limits(containers=60_000)).params == [value, pad]
+
+
+def test_long_lists_of_numbers_and_texts_are_no_containers() -> None:
+    params: list[Any] = [[1] * 100_000, [1.5] * 50_000, ["x"] * 50_000, [[1, 2]] * 1_000, [{"a": 1}] * 1_000]
+    for body, kind in ((packed(params=params), None), (json.dumps(params).encode(), JSON)):
+        assert decode_request(body, kind).params == params
+
+
+def test_a_small_body_may_be_all_containers() -> None:
+    params = [[]] * 25_000
+    assert decode_request(packed(params=params), limits=Limits(containers=25_000)).params == params
+    with pytest.raises(SerializationError):
+        decode_request(b"\x82\xa1v\x01\xa6params\xdf\xff\xff\xff\xff")
+    with pytest.raises(SerializationError):
+        decode_request(b"\x82\xa1v\x01\xa6params\xdc\xff\xff" + b"\x01" * 70_000)

@@ -15,7 +15,7 @@ from theater_bus.core.values.codec_scalar import KINDS, Encoder, append_array, a
 from theater_bus.core.values.codec_shape import payload_types, unambiguous_names
 from theater_bus.core.values.mismatch import Fault, shown, too_deep
 from theater_bus.core.values.model import Kind, Tag, fold_name
-from theater_bus.core.values.nodes import MAX_DEPTH, NODE, U32, Fixes, Out, indices, tuple_node
+from theater_bus.core.values.nodes import MAX_DEPTH, NODE, U32, BoundedOut, Fixes, Out, indices, tuple_node
 from theater_bus.core.values.plain import Err, Ok, dynamic_encoder
 from theater_bus.core.values.types import (
     Case,
@@ -140,6 +140,8 @@ class _Compiler:
                 raise Fault("list", shown(value))
             if value and depth >= MAX_DEPTH:
                 raise too_deep()
+            if type(out) is BoundedOut:
+                out.room(len(value))
             roots: list[int] = []
             try:
                 for item in value:

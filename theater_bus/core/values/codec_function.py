@@ -17,7 +17,7 @@ from theater_bus.core.values.codec_params import Params, call_input
 from theater_bus.core.values.codec_scalar import Encoder
 from theater_bus.core.values.mismatch import Fault, shown, wrong_node
 from theater_bus.core.values.model import Kind
-from theater_bus.core.values.nodes import DEFAULT_LIMITS, Fixes, Limits, Out, assemble
+from theater_bus.core.values.nodes import DEFAULT_LIMITS, BoundedOut, Fixes, Limits, Out, assemble
 from theater_bus.core.values.pact_format import format_type
 from theater_bus.core.values.scan import Layout, children_of, scan
 from theater_bus.core.values.subtree import Subtree
@@ -64,16 +64,18 @@ class FunctionCodec:
         self._learn = frame_learner(function.result, limits) if stateful else None
         self._frame: Frame | None = None
 
-    def encode_params(self, params: object, json: bool = False) -> Params:
+    def encode_params(self, params: object, json: bool = False, max_nodes: int | None = None) -> Params:
         """Parameters from plain values: in order, or a map by name (modulo case, `_` and `-`), or None for none.
 
-        With `json`, values are read as a JSON parser gives them. Raises `TypeMismatch` with the path to the fault.
+        With `json`, values are read as a JSON parser gives them. Raises `TypeMismatch` with the path to the fault, and
+        `TooLarge` before it has made many more than `max_nodes` nodes.
         """
         encoders = self._json_encoders if json else self._encoders
         try:
             if type(params) is not list or len(params) != len(encoders):
                 params = self._positional(params)
-            return self._encode(encoders, params) if encoders else _NO_PARAMS
+            out: Out = [] if max_nodes is None else BoundedOut(max_nodes)
+            return self._encode(encoders, params, out) if encoders else _NO_PARAMS
         except Fault as fault:
             raise fault.mismatch("params", self.function.name) from None
 
@@ -121,8 +123,7 @@ class FunctionCodec:
             self._frame = self._learn(output, layout, outcome) or frame
         return outcome
 
-    def _encode(self, encoders: list[Encoder], params: list[object]) -> Params:
-        out: Out = []
+    def _encode(self, encoders: list[Encoder], params: list[object], out: Out) -> Params:
         fix: Fixes = []
         roots: list[int] = []
         try:

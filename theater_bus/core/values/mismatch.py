@@ -6,6 +6,10 @@ its own step while the exception passes, so that paths cost nothing as long as e
 
 from __future__ import annotations
 
+from itertools import islice
+from reprlib import Repr
+from typing import Any
+
 from theater_bus.core.values.model import Kind
 from theater_bus.core.values.nodes import MAX_DEPTH
 from theater_bus.errors import TypeMismatch
@@ -37,11 +41,30 @@ class Fault(Exception):
         )
 
 
+class _Short(Repr):
+    """The beginning of a text form: no more of a container is looked at than is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlist = self.maxtuple = self.maxdict = _SHOWN_CHARACTERS
+        self.maxstring = self.maxlong = self.maxother = 2 * _SHOWN_CHARACTERS
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """As `Repr` does, which sorts all keys first."""
+        if level <= 0:
+            return "{…}"
+        items = islice(x.items(), self.maxdict)
+        return f"{{{', '.join([f'{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}' for k, v in items])}}}"
+
+
+_short = _Short()
+
+
 def shown(value: object) -> str:
-    """A plain value for a message: its Python type and the beginning of its text."""
+    """A plain value for a message: its Python type and the beginning of its text. Quick however large it is."""
     if value is None:
         return "nil"
-    text = repr(value[:_SHOWN_CHARACTERS]) if isinstance(value, str | bytes) else repr(value)
+    text = repr(value[:_SHOWN_CHARACTERS]) if isinstance(value, str | bytes) else _short.repr(value)
     kept = text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "…"
     return f"{type(value).__name__} {kept}"
 

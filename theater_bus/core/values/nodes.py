@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 from theater_bus.core.values.model import WIDTHS, Kind
 from theater_bus.core.values.subtree import Subtree
+from theater_bus.errors import TooLarge
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -23,6 +24,7 @@ __all__ = [
     "NODE",
     "U32",
     "WIDTH_OF_KIND",
+    "BoundedOut",
     "Fixes",
     "Limits",
     "Out",
@@ -45,6 +47,25 @@ WIDTH_OF_KIND: tuple[int, ...] = tuple(WIDTHS[Kind(k)] if k in WIDTHS else 0 for
 Out: TypeAlias = list[bytes]
 Fixes: TypeAlias = list[tuple[int, int, int]]
 """(node index, offset of the first child index within that node, number of children)."""
+
+
+class BoundedOut(list[bytes]):
+    """An `Out` for what others send: encoders ask for `room` before they make the nodes of a list's items."""
+
+    __slots__ = ("_most",)
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def room(self, count: int) -> None:
+        """Return if `count` nodes more may be made. Raises `TooLarge`."""
+        if len(self) + count > self._most:
+            raise TooLarge(
+                f"the values have more than {self._most:,} nodes, which are not decoded. Fix: send them as cgrf, use "
+                "primitive arrays, or raise limits.decode_nodes in the manifest",
+                limit=self._most,
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,10 +25,11 @@ from __future__ import annotations
 
 import struct
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
+from typing import Any
 
 from theater_bus.core.values.cgrf_decode import decode
 from theater_bus.core.values.cgrf_encode import append_value, encode_subtree
@@ -56,7 +57,7 @@ from theater_bus.core.values.model import (
     list_of,
     tag_of,
 )
-from theater_bus.core.values.nodes import MAX_DEPTH, Fixes, Out
+from theater_bus.core.values.nodes import MAX_DEPTH, BoundedOut, Fixes, Out
 from theater_bus.core.values.scan import children_of, extract, field_names, first_node, offsets_of, result_side
 from theater_bus.errors import SerializationError
 
@@ -81,7 +82,7 @@ _S64 = range(-(2**63), 2**63)
 _U64 = range(2**64)
 _MIXED = Tag(Kind.STRING)
 _TAG_LEVELS = 4
-_INTEGERS = {Tag(Kind.S64), Tag(Kind.U64)}
+_INTEGERS = ((Kind.S64, _S64), (Kind.U64, _U64))
 
 
 def infer(plain: object, json: bool = False) -> Value:
@@ -142,6 +143,9 @@ def _checked_text(text: str) -> str:
 
 
 def _list(plain: list[object] | tuple[object, ...], json: bool, depth: int) -> Value:
+    found = _number_kind(plain, json) if depth < MAX_DEPTH else None
+    if found is not None:
+        return ArrayValue(found, struct.pack(f"<{len(plain)}{FORMATS[found]}", *plain))
     items: list[Value] = []
     try:
         for item in plain:
@@ -151,9 +155,18 @@ def _list(plain: list[object] | tuple[object, ...], json: bool, depth: int) -> V
     tags = {_item_tag(item) for item in items}
     if len(tags) == 1:
         return list_of(tags.pop(), items)
-    if tags == _INTEGERS and all(item in _U64 for item in plain):
-        return ArrayValue(Kind.U64, struct.pack(f"<{len(plain)}Q", *plain))
     return ListValue(_MIXED, tuple(items))
+
+
+def _number_kind(plain: list[Any] | tuple[Any, ...], json: bool) -> Kind | None:
+    """The kind of a list of numbers that fit into one, which is quick to encode however long it is; None for others."""
+    types = set(map(type, plain))
+    if types == {int}:
+        least, most = min(plain), max(plain)
+        return next((kind for kind, every in _INTEGERS if least in every and most in every), None)
+    if types == {float}:
+        return Kind.F64 if not json or all(map(isfinite, plain)) else None
+    return Kind.BOOL if types == {bool} else None
 
 
 def _item_tag(item: Value) -> Tag:
@@ -210,12 +223,30 @@ def dynamic_encoder(json: bool) -> Encoder:
         if leaf is not None:
             leaf(value, out, fix, depth)
             return
+        if type(out) is BoundedOut:
+            _find_room(value, json, out)
         try:
             append_value(_infer(value, json, depth), out, fix, depth)
         except SerializationError:
             raise too_deep() from None
 
     return encode_dynamic
+
+
+def _find_room(plain: object, json: bool, out: BoundedOut) -> None:
+    """Ask for as many nodes as the values in `plain` have; a list of numbers is one."""
+    count, pending = 0, [plain]
+    while pending:
+        value = pending.pop()
+        if type(value) is dict:
+            items: Collection[object] = value.values()
+        elif type(value) is list and _number_kind(value, json) is None:
+            items = value
+        else:
+            continue
+        count += len(items)
+        out.room(count)
+        pending.extend(items)
 
 
 _LEAVES: dict[type, Encoder] = {str: encode_string, bool: encode_bool}

@@ -73,10 +73,11 @@ _ABSENT: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a request: its size, and how deep its values nest."""
+    """Bounds of a request: its size, how deep its values nest, and how many lists and maps they are made of."""
 
     body_bytes: int = MAX_BODY
     depth: int = DEFAULT_DEPTH
+    containers: int = 20_000
 
 
 _DEFAULT_LIMITS = Limits()
@@ -127,11 +128,11 @@ def decode_request(
     else:
         form, int64_strings = parse_content_type(content_type)
     if form is Form.MSGPACK:
-        request = _from_fields(read_msgpack(body), limits.depth)
+        request = _from_fields(read_msgpack(body, limits.containers), limits)
     elif form is Form.JSON_BARE:
-        request = _from_bare(body, headers, limits.depth)
+        request = _from_bare(body, headers, limits)
     else:
-        request = _from_fields(_binary_fields(read_json(body)), limits.depth)
+        request = _from_fields(_binary_fields(read_json(body, limits.containers)), limits)
         request.form = form
     if content_type is not None:
         request.has_type = True
@@ -187,7 +188,7 @@ def is_key(op: str) -> bool:
     return 0 < len(op) <= MAX_KEY and op.isascii() and op.isprintable() and " " not in op
 
 
-def _from_fields(fields: object, depth: int | None) -> Request:
+def _from_fields(fields: object, limits: Limits | None) -> Request:
     if type(fields) is not dict:
         raise SerializationError(f"the envelope is {_kind(fields)}, not a map. Fix: send {{'v': 1, 'params': […]}}")
     version = fields.pop("v", None)
@@ -209,15 +210,15 @@ def _from_fields(fields: object, depth: int | None) -> Request:
         return request
     if request.cgrf is not None:
         raise SerializationError("the envelope has both 'params' and 'cgrf'. Fix: send one of them", key="cgrf")
-    request.params = _params(params, depth)
+    request.params = _params(params, limits)
     return request
 
 
-def _params(params: Any, depth: int | None) -> Params:
+def _params(params: Any, limits: Limits | None) -> Params:
     if type(params) is not list and type(params) is not dict:
         raise _wrong("params", params, "an array, or a map by parameter name")
-    if depth is not None:
-        check_nesting(params, depth)
+    if limits is not None:
+        check_nesting(params, limits.depth, limits.containers)
     return params
 
 
@@ -342,12 +343,12 @@ def _bytes_of(value: Any) -> Any:
     return value
 
 
-def _from_bare(body: bytes, headers: Mapping[str, str] | None, depth: int) -> Request:
+def _from_bare(body: bytes, headers: Mapping[str, str] | None, limits: Limits) -> Request:
     request = Request([], form=Form.JSON_BARE)
     if body.strip(b" \t\r\n"):
-        value = read_json(body)
+        value = read_json(body, limits.containers)
         request.params = value if type(value) is list or type(value) is dict else [value]
-        check_nesting(request.params, depth)
+        check_nesting(request.params, limits.depth, limits.containers)
     for name, text in (headers or {}).items():
         lowered = name.lower()
         if lowered == _TIMEOUT:

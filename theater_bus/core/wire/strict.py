@@ -2,8 +2,9 @@
 
 Invariants: what a reader returns consists of plain Python values (dict with str keys, list, str, bytes, int, float,
 bool, None), nested no deeper than asked for once `check_nesting` has passed; there are no duplicate keys, extension
-types, lone surrogates, trailing bytes, and in JSON no NaN and no infinity. A reader raises `SerializationError` and
-nothing else.
+types, lone surrogates, trailing bytes, and in JSON no NaN and no infinity. A reader raises `SerializationError`, and
+`TooLarge` for more containers than it is told to make: a byte of msgpack can be a whole map, so that a body within the
+limit of bytes could still take gigabytes and hold up everybody for seconds.
 Source: wire protocol, "Plain values" (what is refused) and "Limits".
 """
 
@@ -18,10 +19,11 @@ from typing import Any, NoReturn
 
 import msgpack
 
-from theater_bus.errors import SerializationError
+from theater_bus.errors import SerializationError, TooLarge
 
 __all__ = [
     "DEFAULT_DEPTH",
+    "SMALL",
     "base64_of",
     "check_nesting",
     "from_base64",
@@ -34,6 +36,8 @@ __all__ = [
 
 DEFAULT_DEPTH = 64
 """How deep the containers of a value may nest."""
+SMALL = 64 * 1024
+"""Bytes of a body whose containers are not counted: there cannot be too many."""
 
 # The package has no annotations and does not mark what it exports.
 _msgpack: Any = msgpack
@@ -67,11 +71,57 @@ def _refuse_extension(code: int, data: bytes) -> NoReturn:
     raise SerializationError(f"msgpack extension type {code} is not a plain value")
 
 
-def read_msgpack(body: bytes) -> Any:
-    """The plain value in `body`, which it fills exactly. Follow with `check_nesting` where depth matters."""
+class _Counted:
+    """Hooks that let so many containers be made, and maps of so many keys; lists of scalars may be long."""
+
+    __slots__ = ("_left", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+
+    def pairs(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        """A map."""
+        self._left -= 1
+        if self._left < 0 or len(pairs) > self._most:
+            _refuse_containers(self._most)
+        return _unique(pairs)
+
+    def items(self, items: list[Any]) -> list[Any]:
+        """A list."""
+        self._left -= 1
+        if self._left < 0:
+            _refuse_containers(self._most)
+        return items
+
+
+def _refuse_containers(most: int) -> NoReturn:
+    raise TooLarge(
+        f"the values hold more than {most:,} lists, maps or keys. Fix: send them as cgrf, use lists of numbers, or "
+        "raise limits.decode_nodes in the manifest",
+        limit=most,
+    )
+
+
+def read_msgpack(body: bytes, containers: int | None = None) -> Any:
+    """The plain value in `body`, which it fills exactly. Follow with `check_nesting` where depth matters.
+
+    With `containers`, a large body may hold so many lists and maps, and so many keys in one map.
+    """
+    counts = containers is not None and len(body) > SMALL
     try:
-        return _unpack(body, object_pairs_hook=_unique, ext_hook=_refuse_extension)
+        if containers is None or not counts:
+            return _unpack(body, object_pairs_hook=_unique, ext_hook=_refuse_extension)
+        counted = _Counted(containers)
+        return _unpack(
+            body,
+            object_pairs_hook=counted.pairs,
+            list_hook=counted.items,
+            ext_hook=_refuse_extension,
+            max_map_len=containers,
+        )
     except (ValueError, RecursionError) as error:
+        if containers is not None and counts and "max_map_len" in str(error):
+            _refuse_containers(containers)
         why = f"nested too deep ({error})" if isinstance(error, _msgpack.StackError) else error
         raise SerializationError(f"not valid msgpack: {str(why)[:_SHOWN] or type(why).__name__}") from None
 
@@ -82,7 +132,7 @@ def read_flat_map(body: bytes) -> dict[str, Any] | None:
     None for anything else, also for what is not valid: then `read_msgpack` decides. There is no map inside, so that
     the only keys which could occur twice are the outer ones, and the head of the body counts those.
     """
-    if not 0x81 <= body[0] <= 0x8F:
+    if not 0x81 <= body[0] <= 0x8F or len(body) > SMALL:
         return None
     try:
         fields = _unpack(body)
@@ -99,8 +149,11 @@ def read_flat_map(body: bytes) -> dict[str, Any] | None:
     return fields  # type: ignore[no-any-return]
 
 
-def check_nesting(root: Any, depth: int) -> None:
-    """Refuse containers that nest deeper than `depth`, where `root` itself is the first, and msgpack timestamps."""
+def check_nesting(root: Any, depth: int, containers: int | None = None) -> None:
+    """Refuse containers that nest deeper than `depth`, where `root` itself is the first, and msgpack timestamps.
+
+    With `containers`, refuse more than so many of them on one level.
+    """
     kind = type(root)
     if kind not in _CONTAINERS:
         _refuse_timestamp({kind})
@@ -112,6 +165,8 @@ def check_nesting(root: Any, depth: int) -> None:
             return
         _refuse_timestamp(map(type, members))
         level = [value for value in members if type(value) in _CONTAINERS]
+        if containers is not None and len(level) > containers:
+            _refuse_containers(containers)
     raise SerializationError(f"values nest deeper than {depth}. Fix: flatten them", limit=depth)
 
 
@@ -135,14 +190,24 @@ def _refuse_constant(text: str) -> NoReturn:
     raise SerializationError(f'{text} is not JSON. Fix: write {{"$float": "nan"}}, "inf" or "-inf"')
 
 
-_json_decode = json.JSONDecoder(object_pairs_hook=_unique, parse_float=_finite, parse_constant=_refuse_constant).decode
+def _json_decoder(pairs: Callable[[list[tuple[str, Any]]], dict[str, Any]]) -> Callable[[str], Any]:
+    return json.JSONDecoder(object_pairs_hook=pairs, parse_float=_finite, parse_constant=_refuse_constant).decode
 
 
-def read_json(body: bytes) -> Any:
-    """The plain value in `body`, strict RFC 8259 in UTF-8 without a byte order mark."""
+_json_decode = _json_decoder(_unique)
+
+
+def read_json(body: bytes, containers: int | None = None) -> Any:
+    """The plain value in `body`, strict RFC 8259 in UTF-8 without a byte order mark.
+
+    With `containers`, a large body may hold so many maps, and so many keys in one; `check_nesting` bounds its lists.
+    """
+    decode = _json_decode
+    if containers is not None and len(body) > SMALL:
+        decode = _json_decoder(_Counted(containers).pairs)
     try:
         text = body.decode()
-        value = _json_decode(text)
+        value = decode(text)
         if "\\u" in text:
             # Only an escape can bring a lone surrogate; no encoder of UTF-8 accepts one.
             json.dumps(value, ensure_ascii=False).encode()
