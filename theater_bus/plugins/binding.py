@@ -8,7 +8,7 @@ from typing import Any
 
 from theater_bus.capability import CapabilityError
 from theater_bus.core.values.codec import ImportCodec
-from theater_bus.errors import ActorError, SerializationError, TypeMismatch
+from theater_bus.errors import ActorError, SerializationError, TooLarge, TypeMismatch
 
 __all__ = ["BoundFunction", "RunBlocking", "WrongArguments", "bind_plain", "bind_waiting", "on_a_thread"]
 
@@ -31,7 +31,7 @@ def _arguments(codec: ImportCodec) -> Decode:
     def decode(data: bytes) -> list[Any]:
         try:
             return decode_args(data)
-        except (TypeMismatch, SerializationError) as error:
+        except (TypeMismatch, SerializationError, TooLarge) as error:
             raise WrongArguments(error) from error
 
     return decode

@@ -406,3 +406,12 @@ def test_a_small_body_may_be_all_containers() -> None:
         decode_request(b"\x82\xa1v\x01\xa6params\xdf\xff\xff\xff\xff")
     with pytest.raises(SerializationError):
         decode_request(b"\x82\xa1v\x01\xa6params\xdc\xff\xff" + b"\x01" * 70_000)
+
+
+@pytest.mark.parametrize("key", [key for key in REQUEST_KEYS if key != "cgrf"])
+def test_a_timestamp_is_refused_wherever_it_stands(key: str) -> None:
+    fields = {"v": 1, "params": [1], key: msgpack.Timestamp(1)}
+    with pytest.raises(SerializationError, match="extension"):
+        decode_request(bytes(msgpack.packb(fields)))
+    with pytest.raises(SerializationError, match="extension"):
+        decode_request(packed(params=[1], path=[msgpack.Timestamp(1)]))

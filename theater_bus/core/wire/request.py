@@ -9,7 +9,7 @@ Source: wire protocol, "Requests and replies" and "Limits".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, cast
@@ -323,7 +323,9 @@ def _wrong(key: str, value: object, wanted: str) -> SerializationError:
 def _kind(value: object) -> str:
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)[:_SHOWN]
-    return f"a {'map' if isinstance(value, dict) else type(value).__name__} of {len(value)}"  # type: ignore[arg-type]
+    if not isinstance(value, Sized):
+        return "a msgpack extension"
+    return f"a {'map' if isinstance(value, dict) else type(value).__name__} of {len(value)}"
 
 
 def _binary_fields(fields: Any) -> Any:
