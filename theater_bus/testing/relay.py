@@ -6,7 +6,8 @@ With it a capability is called through a real guest, host and server, and nobody
     await actor.call_function("now")
 
 An export has the name and the parameters of the function. A function with parameters whose result is a `result<T, E>`
-answers with `tuple<result<T, E>>`, since an export with that result would take the actor's state.
+answers with `tuple<result<T, E>>`, since an export with that result would take the actor's state. A side without
+content (`_`) is declared as `tuple<>`, which is what arrives: its plain value is `[]`.
 """
 
 from __future__ import annotations
@@ -85,6 +86,8 @@ def _is_wrapped(function: Function) -> bool:
 
 
 def _exported(function: Function) -> Function:
-    if not _is_wrapped(function) or function.result is None:
+    if not isinstance(function.result, ResultOf):
         return function
-    return Function(function.name, function.params, TupleOf((function.result,)))
+    # Metadata describes a `_` as bool, and a host answers with the empty tuple.
+    sides = ResultOf(function.result.ok or TupleOf(()), function.result.err or TupleOf(()))
+    return Function(function.name, function.params, TupleOf((sides,)) if _is_wrapped(function) else sides)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from theater_bus.capability import Capability
+from theater_bus.capability import Capability, CapabilityError
 from theater_bus.core.values.cgrf import decode
 from theater_bus.errors import HandlerError, OperationTimeout
 from theater_bus.host.spawning import SpawnRequest
@@ -212,3 +212,34 @@ async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
 
 def test_the_relaying_guest_is_small(tool: Any) -> None:
     assert len(relay_guest(tool)) < 8192
+
+
+async def test_a_relaying_guest_passes_on_results_without_content(start_host: Any) -> None:
+    class Door(Capability):
+        name = "door"
+        pact = """
+            @package: string = "test:door"
+            interface door {
+                exports {
+                    knock: func(times: u32) -> result<_, string>
+                    push: func(times: u32) -> result<string, _>
+                    ring: func() -> result<_, _>
+                }
+            }
+        """
+
+        def knock(self, times: int) -> None:
+            if times == 0:
+                raise CapabilityError("nobody knocked")
+
+        def push(self, times: int) -> str:
+            raise CapabilityError
+
+        def ring(self) -> None:
+            """It rings."""
+
+    actor = await (await start_host(Door)).spawn(Door)
+    assert await actor.call_function("knock", [1]) == [{"ok": []}]
+    assert await actor.call_function("knock", [0]) == [{"err": "nobody knocked"}]
+    assert await actor.call_function("push", [1]) == [{"err": []}]
+    assert await actor.call_function("ring") == []
