@@ -88,3 +88,24 @@ def test_whatever_is_answered_is_literal_and_begins_as_an_inbox(reply: str) -> N
         assert not set(reply) & set("*> \n")
         assert "" not in reply.split(".")
         assert reply.startswith(("_INBOX", "_R_.", "_GR_."))
+
+
+TOKENS = st.sampled_from(["_INBOX", "_INBOX_x", "_R_", "_GR_", "a", "b1", "é", "", "*", ">", "$JS", "theater", "-"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(TOKENS, min_size=1, max_size=5).map(".".join), min_size=1, max_size=12))
+def test_what_was_answered_before_changes_no_later_answer(replies: list[str]) -> None:
+    used = ReplyRule()
+    for reply in replies + replies:
+        assert used.allows(reply) == ReplyRule().allows(reply)
+
+
+def test_inboxes_are_remembered_up_to_a_number() -> None:
+    rule = ReplyRule()
+    for number in range(10_000):
+        assert rule.allows(f"_INBOX.{number}.1")
+    assert len(rule._known) <= 4_096
+    assert not rule.allows("_INBOX.1." + "x" * MAX_REPLY)
+    assert rule.allows("_INBOX.1.x")
+    assert not rule.allows("_INBOX.1." + "x" * MAX_REPLY)

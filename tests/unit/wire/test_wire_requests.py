@@ -415,3 +415,9 @@ def test_a_timestamp_is_refused_wherever_it_stands(key: str) -> None:
         decode_request(bytes(msgpack.packb(fields)))
     with pytest.raises(SerializationError, match="extension"):
         decode_request(packed(params=[1], path=[msgpack.Timestamp(1)]))
+
+
+@pytest.mark.parametrize("head", [b"\x82\xa1v\x01\xc4\x01x\x01", b"\x82\xa1v\x01\xc4\x01v\x01"])
+def test_a_key_of_bytes_is_refused(head: bytes) -> None:
+    with pytest.raises(SerializationError, match="is not text"):
+        decode_request(head)

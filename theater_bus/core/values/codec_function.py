@@ -127,13 +127,13 @@ class FunctionCodec:
         fix: Fixes = []
         roots: list[int] = []
         try:
-            for encode, value in zip(encoders, params, strict=True):
-                encode(value, out, fix, 2)
+            for place, encode in enumerate(encoders):
+                encode(params[place], out, fix, 2)
                 roots.append(len(out) - 1)
         except Fault as fault:
             raise fault.under(f".{self.param_names[len(roots)]}") from None
         if not fix:
-            return Params(b"".join(out), len(out), (), tuple(roots))
+            return Params(out[0] if len(out) == 1 else b"".join(out), len(out), (), tuple(roots))
         subtree = assemble(out, fix)
         return Params(subtree.nodes, subtree.count, subtree.fixups, tuple(roots))
 

@@ -6,6 +6,8 @@ holds them is written when it is known what stands before it. Source: pack-abi Â
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from theater_bus.core.values.cgrf_encode import encode_subtree
 from theater_bus.core.values.model import Kind, OptionValue, Tag
 from theater_bus.core.values.nodes import U32, tuple_node
@@ -42,9 +44,8 @@ class Params:
         """The parameter tuple without the state, as a complete buffer: what the chain records."""
         found = self._standalone
         if found is None:
-            count = self.count
-            header = _pack_header(b"CGRF", 2, 0, count + 1, count)
-            found = self._standalone = header + self.nodes + tuple_node(self.roots)
+            header, tail = _frame_alone(self.count, self.roots)
+            found = self._standalone = b"".join((header, self.nodes, tail))
         return found
 
     def plain_input(self) -> bytes:
@@ -64,8 +65,20 @@ def call_input(state: Subtree | None, params: Params) -> bytes:
     if state is None:
         state = NO_STATE
     before = state.count
-    roots = params.roots
+    header, tail = _frame(before, params.count, params.roots)
+    nodes = relocate(params.nodes, params.fixups, before) if params.fixups else params.nodes
+    return b"".join((header, state.nodes, nodes, tail))
+
+
+# Remembered, because operations of one actor mostly have states and parameters of as many nodes as the one before.
+@lru_cache(maxsize=512)
+def _frame(before: int, count: int, roots: tuple[int, ...]) -> tuple[bytes, bytes]:
+    """What stands before and after the nodes of a state, `before` in number, and of parameters behind it."""
+    total = before + count
     tail = tuple_node((before - 1, *[root + before for root in roots]))
-    count = before + params.count
-    nodes = relocate(params.nodes, params.fixups, before)
-    return b"".join((_pack_header(b"CGRF", 2, 0, count + 1, count), state.nodes, nodes, tail))
+    return _pack_header(b"CGRF", 2, 0, total + 1, total), tail
+
+
+@lru_cache(maxsize=512)
+def _frame_alone(count: int, roots: tuple[int, ...]) -> tuple[bytes, bytes]:
+    return _pack_header(b"CGRF", 2, 0, count + 1, count), tuple_node(roots)

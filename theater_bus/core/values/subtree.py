@@ -15,6 +15,7 @@ __all__ = ["HEADER", "Subtree", "relocate"]
 
 HEADER = struct.Struct("<4sHHII")  # magic, version, flags, node count, root index (pack-abi §1.1)
 _U32 = struct.Struct("<I")
+_ONE_NODE = HEADER.pack(b"CGRF", 2, 0, 1, 0)
 
 
 # Not frozen, although nobody assigns: two are made per operation, and a frozen dataclass takes three times as long.
@@ -28,6 +29,8 @@ class Subtree:
 
     def standalone(self) -> bytes:
         """The value as a complete CGRF buffer: 16 bytes of header and the nodes."""
+        if self.count == 1:
+            return _ONE_NODE + self.nodes
         return HEADER.pack(b"CGRF", 2, 0, self.count, self.count - 1) + self.nodes
 
 

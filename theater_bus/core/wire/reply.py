@@ -20,6 +20,8 @@ DEFAULT_REPLY_PREFIXES = ("_R_", "_INBOX*")
 MAX_REPLY = 512
 """Characters that a reply subject may have."""
 
+_KNOWN_MAX = 4_096
+
 # One token: printable ASCII but space, the separator and the wildcards, which are refused even inside a token.
 _TOKEN = r"[!-)+\-/-=?-~]"
 _PREFIX = re.compile(rf"({_TOKEN}+)(\*?)")
@@ -31,10 +33,11 @@ class ReplyRule:
     Raises `ConfigurationError` for a prefix that is no token, or that would open the server's or our own subjects.
     """
 
-    __slots__ = ("_match", "prefixes")
+    __slots__ = ("_known", "_match", "prefixes")
 
     def __init__(self, prefixes: Iterable[str] = DEFAULT_REPLY_PREFIXES) -> None:
         self.prefixes = tuple(prefixes)
+        self._known: set[str] = set()
         first = "|".join(_pattern(prefix) for prefix in self.prefixes)
         if not first:
             raise ConfigurationError("reply_prefixes", "it is empty", 'keep at least "_INBOX*"')
@@ -43,7 +46,16 @@ class ReplyRule:
 
     def allows(self, reply: str) -> bool:
         """Whether `reply` is an inbox. When it is not, the request does not run and nothing is published."""
-        return len(reply) <= MAX_REPLY and self._match(reply) is not None
+        # A client's replies differ in their last token; its inbox is matched once.
+        inbox, _, token = reply.rpartition(".")
+        if inbox in self._known and token.isalnum() and token.isascii():
+            return len(reply) <= MAX_REPLY
+        if len(reply) > MAX_REPLY or self._match(reply) is None:
+            return False
+        if len(self._known) >= _KNOWN_MAX:
+            self._known.clear()
+        self._known.add(inbox)
+        return True
 
 
 def _pattern(prefix: str) -> str:
