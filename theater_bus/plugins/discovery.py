@@ -122,7 +122,7 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object | No
         plugin.fail(PluginError(plugin.name, where, problem, "use the parameter names of the hook's specification"))
     except (Exception, SystemExit) as error:  # noqa: BLE001  an import may raise anything; it is recorded by name
         fix = "repair or uninstall the plugin, or leave it out of plugins_allow"
-        failure = PluginError(plugin.name, where, f"{type(error).__name__}: {error}", fix)
+        failure = PluginError(plugin.name, where, _told(error), fix)
         failure.__cause__ = error
         plugin.fail(failure)
     else:
@@ -133,6 +133,14 @@ def _register(manager: pluggy.PluginManager, plugin: Plugin, module: object | No
             for impl in getattr(manager.hook, name).get_hookimpls()
             if impl.plugin is module
         }
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong, also where the error cannot even be shown."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:  # noqa: BLE001  the text of a plugin's own exception may raise anything
+        return type(error).__name__
 
 
 def _import(found: Found) -> ModuleType:

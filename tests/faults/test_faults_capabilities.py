@@ -1,0 +1,205 @@
+"""Capabilities and plugins that fail in every way Python knows: the operation ends, its actor and all others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from theater_bus.capability import Capability, CapabilityError, hookimpl
+from theater_bus.errors import ActorNotFound, HandlerError, Internal, Overloaded, PluginError, SpawnRefused
+from theater_bus.host.host import Host
+from theater_bus.host.settings import HostSettings
+from theater_bus.plugins import PluginRegistry
+from theater_bus.plugins.discovery import Found
+from theater_bus.telemetry import Telemetry
+from theater_bus.testing.relay import relay_guest
+
+from .conftest import Scene, check, eventually, failure
+
+MIB = 1 << 20
+PACT = """
+@package: string = "test:trouble"
+
+interface trouble {
+    exports {
+        go: func(kind: string) -> string
+        wait: func(kind: string) -> string
+        give: func(count: u32) -> list<u8>
+        take: func(items: list<string>) -> u32
+    }
+}
+"""
+
+
+class Custom(BaseException):
+    """Nobody expects it."""
+
+
+class Unprintable(Exception):
+    """It cannot even be shown."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+RAISED: dict[str, Any] = {
+    "exception": lambda: RuntimeError("broken on purpose"),
+    "unprintable": Unprintable,
+    "cancelled": asyncio.CancelledError,
+    "generator-exit": GeneratorExit,
+    "custom": Custom,
+    "stop": lambda: StopIteration(5),
+    "stop-async": StopAsyncIteration,
+    "recursion": RecursionError,
+    "memory": MemoryError,
+    "timeout": TimeoutError,
+    "group": lambda: BaseExceptionGroup("several", [Custom(), ValueError()]),
+    "not-declared": lambda: CapabilityError("nothing here has an err"),
+    "theater": lambda: ActorNotFound("somebody else"),
+    "theater-full": lambda: Overloaded("somebody else", bound="x"),
+    "lookup": lambda: KeyError("x"),
+}
+RETURNED: dict[str, Any] = {
+    "none": None,
+    "number": 5,
+    "bytes": b"x",
+    "surrogate": "\ud800",
+    "self": ...,
+    "nested": [[[[]]]],
+}
+
+
+class Trouble(Capability):
+    """Does what its argument says."""
+
+    name = "trouble"
+    pact = PACT
+
+    def go(self, kind: str) -> str:
+        if kind in RAISED:
+            raise RAISED[kind]()
+        if kind == "block":
+            until = time.perf_counter() + 0.7  # what a capability must not do
+            while time.perf_counter() < until:
+                pass
+        found: str = RETURNED.get(kind, kind)
+        return found
+
+    async def wait(self, kind: str) -> str:
+        if kind.startswith("later-"):
+            await asyncio.sleep(0)
+        return self.go(kind.removeprefix("later-"))
+
+    def give(self, count: int) -> bytes:
+        return bytes(count)
+
+    def take(self, items: list[str]) -> int:
+        return len(items)
+
+
+def offering() -> tuple[tuple[str, object], ...]:
+    plugin = ModuleType("trouble")
+    plugin.theater_capabilities = hookimpl(lambda: [Trouble])  # type: ignore[attr-defined]
+    return (("trouble", plugin),)
+
+
+RELAY = relay_guest(Trouble)
+
+
+async def actor(scene: Scene, more: str = "", telemetry: Telemetry | None = None) -> Host:
+    host = await scene.host(plugins=offering(), telemetry=telemetry)
+    head, bracket, tables = more.partition("[")
+    text = f'name = "t"\n{head}[capabilities.trouble]\n{bracket}{tables}'
+    await scene.spawn(host, "t", text, RELAY)
+    return host
+
+
+async def test_whatever_a_host_function_raises_ends_its_operation_alone(scene: Scene) -> None:
+    host = await actor(scene)
+    async with scene.bystander(host, within_s=1.0):
+        for kind in RAISED:
+            for function, argument in (("go", kind), ("wait", kind), ("wait", f"later-{kind}")):
+                error = await failure(scene.call("t", function, argument))
+                assert type(error) is HandlerError, (function, argument, error)
+                check(error, HandlerError, "rolled-back", error.details["correlation"])
+                assert await scene.call("t", "go", "fine") == "fine", (function, argument)
+    assert (await scene.info("t"))["phase"] == "running"
+
+
+async def test_whatever_a_host_function_returns_wrong_ends_its_operation_alone(scene: Scene) -> None:
+    host = await actor(scene)
+    async with scene.bystander(host):
+        for kind in RETURNED:
+            for function in ("go", "wait"):
+                check(await failure(scene.call("t", function, kind)), HandlerError, "rolled-back")
+                assert await scene.call("t", "wait", "later-fine") == "fine"
+
+
+async def test_an_answer_that_its_guest_has_no_room_for_is_a_memory_limit(scene: Scene) -> None:
+    host = await actor(scene, "[limits]\nmemory_bytes = 1_048_576\n")
+    async with scene.bystander(host):
+        error = await failure(scene.call("t", "give", 4 * MIB))
+        check(error, Internal, "rolled-back")
+        assert error.details["reason"] == "memory-limit"
+        assert await scene.call("t", "give", 3) == b"\0\0\0"
+
+
+async def test_arguments_with_too_many_nodes_are_the_guest_s_fault(scene: Scene) -> None:
+    host = await actor(scene, "[limits]\ndecode_nodes = 100_000\n")
+    async with scene.bystander(host):
+        error = await failure(scene.call("t", "take", ["x"] * 30_000))
+        assert (error.code, error.ran) == ("type-mismatch", "rolled-back"), error
+        assert await scene.call("t", "take", ["x"] * 1000) == 1000
+
+
+async def test_a_capability_that_blocks_the_loop_is_measured(scene: Scene) -> None:
+    telemetry = Telemetry()
+    host = await actor(scene, telemetry=telemetry)
+    started = time.perf_counter()
+    assert await scene.call("t", "go", "block") == "block"
+    assert time.perf_counter() - started >= 0.7
+    await eventually(lambda: telemetry.prometheus() and _lag(telemetry) > 0.1)
+    assert (await scene.info("t"))["phase"] == "running"
+    assert host.actors
+
+
+def _lag(telemetry: Telemetry) -> float:
+    lines = telemetry.prometheus().splitlines()
+    return max(float(line.rpartition(" ")[2]) for line in lines if line.startswith("theater_event_loop_lag_seconds"))
+
+
+async def test_a_plugin_that_fails_at_its_import_is_named_and_hides_no_other(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = {
+        "raises": "raise RuntimeError('broken at import')",
+        "exits": "import sys; sys.exit(3)",
+        "typo": "def theater_capabilities(:",
+        "missing": "import nothing_of_that_name",
+        "unprintable": "class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E",
+    }
+    for name, source in sources.items():
+        (tmp_path / f"faulty_{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [Found(name, f"faulty_{name}", "faulty", "1") for name in sources]
+    registry = await asyncio.to_thread(PluginRegistry.discover, found=found, extra=offering())
+    assert {error.plugin for error in registry.failures} == sources.keys()
+    assert all(error.fix for error in registry.failures)
+    settings = HostSettings(servers=(scene.server.url,), namespace=scene.namespace)
+    host = await Host.start(settings, registry=registry)
+    try:
+        await scene.spawn(host, "t", 'name = "t"\n[capabilities.trouble]\n', RELAY)
+        assert await scene.call("t", "go", "fine") == "fine"
+        text = 'name = "t"\n[capabilities.raises]\n'
+        check(await failure(scene.spawn(host, "u", text, RELAY)), SpawnRefused, "never", "'raises'", "Fix: ")
+    finally:
+        await host.close(0.0)
+    with pytest.raises(PluginError):
+        await Host.start(settings.model_copy(update={"mode": "production"}), registry=registry)
