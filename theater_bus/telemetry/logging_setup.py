@@ -107,7 +107,9 @@ def _formatter(format: LogFormat, *, colors: bool) -> logging.Formatter:
     if format == "json":
         ending += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     else:
-        ending.append(structlog.dev.ConsoleRenderer(colors=colors))
+        # Its default shows the local variables of every frame: a thousand lines, with passwords and payloads in them.
+        plain = structlog.dev.plain_traceback
+        ending.append(structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain))
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=chain, processors=ending)
 
 

@@ -150,6 +150,20 @@ def test_console_lines_are_for_people() -> None:
     assert "reason=shutdown" in line
 
 
+def test_a_traceback_on_the_console_does_not_show_local_variables() -> None:
+    stream = io.StringIO()
+    handle = configure_logging("console", "info", stream)
+    try:
+        password = "-".join(["hunter", "2"])
+        raise ValueError(f"{len(password)} characters are too few")
+    except ValueError:
+        LOGGER.exception("failed")
+    handle.close()
+    written = stream.getvalue()
+    assert "ValueError: 8 characters are too few" in written
+    assert "hunter-2" not in written
+
+
 def test_a_slow_stream_drops_records_and_blocks_nobody() -> None:
     opened = threading.Event()
 
