@@ -23,7 +23,7 @@ from theater_bus.core.wire.subjects import OpsSubjects
 from theater_bus.errors import ActorError, PermissionDenied, TheaterError
 from theater_bus.host.failure import unexpected
 from theater_bus.host.operation import Operation
-from theater_bus.host.reply import MessageReply, send_error
+from theater_bus.host.reply import MessageReply, refuse
 
 if TYPE_CHECKING:
     from theater_bus.host.access import Access
@@ -192,7 +192,7 @@ class OpsLane:
             actor.metrics.refused(error.code, now)
             if not message.reply:
                 self._shared.dropped(actor, message.subject, error)
-            send_error(self._connection, message.reply, error, request)
+            refuse(self._connection, message, error, request)
         except TheaterError as failure:
             self._shared.dropped(actor, message.subject, failure)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from theater_bus.bus import Connection
-from theater_bus.core.wire.form import Form
+from theater_bus.bus import Connection, Message
+from theater_bus.core.wire.form import CONTENT_TYPE, Form, answer_form
 from theater_bus.core.wire.request import Request
 from theater_bus.core.wire.response import Encoded, encode_cgrf, encode_error, encode_value, encode_void
 from theater_bus.errors import ActorError, GuestError, TheaterError, TooLarge
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.package import FunctionEntry
 
-__all__ = ["MessageReply", "encode_outcome", "guest_error", "send_error"]
+__all__ = ["MessageReply", "encode_outcome", "guest_error", "refuse", "send_error"]
 
 log = logging.getLogger("theater_bus.host")
 
@@ -44,15 +44,23 @@ def encode_outcome(entry: FunctionEntry, outcome: Outcome, request: Request) -> 
     return encode_void(form, has_type=has_type)
 
 
-def send_error(connection: Connection, subject: str, error: ActorError, request: Request | None) -> None:
-    """Publish an error reply; nothing happens without a reply subject. Never raises."""
+def send_error(connection: Connection, subject: str, error: ActorError, request: Request) -> None:
+    """Publish an error reply; nothing happens without a reply subject."""
     if not subject:
         return
-    if request is None:
-        body, headers = encode_error(error)
-    else:
-        body, headers = encode_error(error, request.form, has_type=request.has_type)
+    body, headers = encode_error(error, request.form, has_type=request.has_type)
     connection.publish(subject, body, headers=headers)
+
+
+def refuse(connection: Connection, message: Message, error: ActorError, request: Request | None) -> None:
+    """Publish the refusal of `message` in the form in which it came; `request` is None when it could not be read."""
+    if request is not None:
+        send_error(connection, message.reply, error, request)
+    elif message.reply:
+        headers = message.headers
+        form, has_type = answer_form(message.data, None if headers is None else headers.get(CONTENT_TYPE))
+        body, reply_headers = encode_error(error, form, has_type=has_type)
+        connection.publish(message.reply, body, headers=reply_headers)
 
 
 class MessageReply:
@@ -70,7 +78,11 @@ class MessageReply:
         """Encode the answer and hold it against the server's `max_payload`. Raises `TooLarge`."""
         if not self.subject:
             return
-        encoded = encode_outcome(entry, outcome, self._request)
+        request = self._request
+        if request.form is Form.MSGPACK and outcome.ok and request.reply == "value" and not request.has_type:
+            encoded: Encoded = encode_value(outcome.plain())
+        else:
+            encoded = encode_outcome(entry, outcome, request)
         limit = self._connection.max_payload
         size = len(encoded[0])
         if size + _HEADER_BYTES > limit:

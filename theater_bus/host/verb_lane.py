@@ -21,7 +21,7 @@ from theater_bus.core.wire.subjects import Channel
 from theater_bus.core.wire.verbs import parse_fields
 from theater_bus.errors import ActorError, Overloaded, SerializationError, TheaterError
 from theater_bus.host.failure import unexpected
-from theater_bus.host.reply import send_error
+from theater_bus.host.reply import refuse
 
 if TYPE_CHECKING:
     from theater_bus.host.shared import Shared
@@ -128,6 +128,6 @@ class VerbLane:
 
     def _refuse(self, message: Message, request: Request | None, error: ActorError) -> None:
         try:
-            send_error(self._connection, message.reply, error, request)
+            refuse(self._connection, message, error, request)
         except TheaterError as failure:
             self._shared.lost_reply(message.subject, failure)

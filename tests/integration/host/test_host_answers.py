@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from time import time
 from typing import Any
@@ -158,3 +159,13 @@ async def test_a_host_refuses_more_actors_than_its_bound_and_takes_one_again_whe
     await stage.control("a", "terminate", wait=True)
     await stage.spawn(host, "c")
     assert await stage.call("c", "add", 1) == 1
+
+
+@pytest.mark.parametrize("channel", ["ops", "info"])
+async def test_bare_json_that_cannot_be_read_is_refused_in_bare_json(stage: Stage, channel: str) -> None:
+    await stage.spawn(await stage.host(), "a")
+    reply = await stage.connection.request_one(stage.subject("a", "state", channel), b"[1,", timeout_s=20)
+    refusal = json.loads(reply.data)
+    assert refusal["code"] == "serialization-error"
+    assert refusal["message"].startswith("not valid JSON")
+    assert reply.headers is not None and "Content-Type" not in reply.headers

@@ -9,6 +9,7 @@ import msgpack
 import pytest
 
 from theater_bus.core.wire import Form, Limits, Request, decode_request, encode_request, is_key
+from theater_bus.core.wire.form import answer_form
 from theater_bus.core.wire.request import REQUEST_KEYS
 from theater_bus.errors import SerializationError, TooLarge, UnsupportedVersion
 
@@ -325,6 +326,24 @@ def test_content_types_are_read_with_their_parameters(content_type: str, form: F
 def test_a_content_type_that_is_not_understood_is_refused(content_type: str) -> None:
     with pytest.raises(SerializationError, match="Content-Type"):
         decode_request(b"[]", content_type)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "form", "has_type"),
+    [
+        (b"[1,", None, Form.JSON_BARE, False),
+        (b"", None, Form.JSON_BARE, False),
+        (b"\x92\x01", None, Form.MSGPACK, False),
+        (b"{", ENVELOPE, Form.JSON_ENVELOPE, True),
+        (b"[1,", MSGPACK, Form.MSGPACK, True),
+        (b"[1]", "text/json", Form.JSON_BARE, True),
+        (b"\x91\x01", "text/json", Form.MSGPACK, True),
+    ],
+)
+def test_what_cannot_be_read_is_answered_in_the_form_in_which_it_came(
+    body: bytes, content_type: str | None, form: Form, has_type: bool
+) -> None:
+    assert answer_form(body, content_type) == (form, has_type)
 
 
 def test_the_content_type_decides_against_the_first_byte() -> None:

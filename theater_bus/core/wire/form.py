@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from theater_bus.errors import SerializationError
 
-__all__ = ["CONTENT_TYPE", "Form", "MediaType", "form_of", "parse_content_type"]
+__all__ = ["CONTENT_TYPE", "Form", "MediaType", "answer_form", "form_of", "parse_content_type"]
 
 CONTENT_TYPE = "Content-Type"
 
@@ -64,3 +64,13 @@ def parse_content_type(text: str) -> MediaType:
 def form_of(body: bytes) -> Form:
     """The form of a body that came without a content type: text below 0x80 is bare JSON, all else msgpack."""
     return Form.MSGPACK if body and body[0] >= 0x80 else Form.JSON_BARE
+
+
+def answer_form(body: bytes, content_type: str | None) -> tuple[Form, bool]:
+    """How to answer a request that cannot be read, as it came: the form, and whether it names its content type."""
+    if content_type is not None:
+        try:
+            return parse_content_type(content_type).form, True
+        except SerializationError:
+            return form_of(body), True
+    return form_of(body), False
