@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from theater_bus.core.instrumentation import Instrumentation
+
 __all__ = ["ActorIdentity", "Context", "Logger"]
 
 
@@ -20,7 +22,7 @@ class ActorIdentity:
 
 
 class Logger(Protocol):
-    """A structured logger bound to the actor; event names are registered in the plugin's telemetry."""
+    """A structured logger bound to the actor: an event name, and fields."""
 
     def debug(self, event: str, **fields: object) -> None:
         """Log for people who look for a fault."""
@@ -47,7 +49,18 @@ class Context(Protocol):
 
     @property
     def log(self) -> Logger:
-        """A logger with the actor's and the operation's fields."""
+        """A logger with the actor's fields."""
+
+    @property
+    def meter(self) -> Instrumentation:
+        """Counts, records and emits what the plugin's `theater_telemetry` registered; any other name is dropped."""
+
+    @property
+    def tracer(self) -> Any:
+        """An OpenTelemetry `Tracer` named after the capability; what it starts within a host call is below that call.
+
+        It records nothing where the host does not trace.
+        """
 
     @property
     def grants(self) -> Mapping[str, Any]:

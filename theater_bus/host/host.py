@@ -25,6 +25,7 @@ from theater_bus.errors import (
     ActorExists,
     ChainTampered,
     ChannelClosed,
+    ConfigurationError,
     ConnectionLost,
     Overloaded,
     PluginError,
@@ -155,6 +156,7 @@ class Host:
             telemetry.event("plugin.refused", plugin=failure.plugin, reason=failure.problem, fix=failure.fix)
         if settings.mode == "production" and registry.failures:
             raise registry.failures[0]
+        _register_telemetry(registry, telemetry)
         grants = read_policy(settings.grants, registry.capabilities)
         bus = await Bus.open(settings.bus(), instrumentation=telemetry)
         try:
@@ -459,3 +461,12 @@ class Host:
         for actor in actors:
             self.stop_actor(actor, StopReason.MOVED, grace_s=grace_s)
         await asyncio.gather(*(self.stopped(actor) for actor in actors))
+
+
+def _register_telemetry(registry: PluginRegistry, telemetry: Telemetry) -> None:
+    """Let plugins emit what their `theater_telemetry` names. Raises `PluginError` for what cannot be registered."""
+    for plugin in dict.fromkeys(name for name, _ in registry.telemetry):
+        try:
+            telemetry.register_plugin(plugin, [one for name, one in registry.telemetry if name == plugin])
+        except ConfigurationError as error:
+            raise PluginError(plugin, "theater_telemetry", error.problem, error.fix) from error

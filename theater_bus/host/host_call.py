@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from theater_bus.capability import ActorIdentity, HostCall, HostCallMiddleware, Logger
 from theater_bus.core.chain.events import decode_event
+from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.core.values.types import Scalar
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.engine import HostImport
@@ -221,6 +222,16 @@ class ActorContext:
         return self._log
 
     @property
+    def meter(self) -> Instrumentation:
+        """Where the plugin's own metrics and log events go."""
+        return self._actor.services.telemetry
+
+    @property
+    def tracer(self) -> Any:
+        """A tracer named after the capability."""
+        return self._actor.services.telemetry.tracer(self._capability)
+
+    @property
     def grants(self) -> Mapping[str, Any]:
         """The effective settings of this capability."""
         return self._grants
@@ -302,8 +313,18 @@ class ActorContext:
 
     def report_failure(self, why: str) -> None:
         """Say that background work of the capability failed."""
-        self._actor.failure_note = f"{self._capability}: {why}"
-        self._log.warning("capability.failure", why=why)
+        actor, identity = self._actor, self.actor
+        actor.failure_note = f"{self._capability}: {why}"
+        telemetry = actor.services.telemetry
+        telemetry.count("theater.capability.failures")
+        telemetry.event(
+            "capability.troubled",
+            actor=identity.id,
+            namespace=identity.namespace,
+            host=identity.host,
+            capability=self._capability,
+            reason=why,
+        )
 
     def _frame(self) -> _Frame:
         frame = _FRAME.get()

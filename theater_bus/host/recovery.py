@@ -53,7 +53,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
     wasm = await _object(store, found.package, "package")
     manifest = _manifest(await _object(store, found.manifest, "manifest"))
     package = await spawner.load(wasm)
-    type_ = spawner.type_of(package, manifest.cut(host.limits))
+    type_ = spawner.type_of(package, manifest.cut(host.limits), found.actor)
     recorded = Grants.from_plain(unpack(await _object(store, found.grants, "grants")))
     granted = spawner.granted(type_, recorded)
     host.reserve(found.actor)

@@ -117,7 +117,7 @@ class Spawner:
     def __init__(self, host: Host) -> None:
         self._host = host
         self._packages: Kept[str, Package] = Kept(KEPT_TYPES)
-        self._types: Kept[tuple[str, bytes], ActorType] = Kept(KEPT_TYPES)
+        self._types: Kept[tuple[str, bytes, str], ActorType] = Kept(KEPT_TYPES)
 
     @property
     def kept_types(self) -> int:
@@ -137,7 +137,7 @@ class Spawner:
         try:
             package = await self.load(request.wasm)
             await host.check_free(actor_id)
-            type_ = self.type_of(package, manifest)
+            type_ = self.type_of(package, manifest, actor_id)
             granted = self.granted(type_, self._parent_grants(request.parent))
             origin, state = await self._origin(actor_id, request, type_)
             actor = self._make(actor_id, type_, granted.grants, state)
@@ -185,10 +185,14 @@ class Spawner:
                 'durability = "file" needs a data directory. Fix: start the host with --data DIR', durability=durability
             )
 
-    def type_of(self, package: Package, manifest: Manifest) -> ActorType:
-        """The (kept) type of actors of this package under this manifest. Raises `SpawnRefused`."""
+    def type_of(self, package: Package, manifest: Manifest, actor_id: str) -> ActorType:
+        """The (kept) type of actors of this package under this manifest; one with metrics of its own has its own.
+
+        Raises `SpawnRefused`.
+        """
         host = self._host
-        key = (package.module.sha256, manifest.digest)
+        listed = host.telemetry.listed(actor_id)
+        key = (package.module.sha256, manifest.digest, listed)
         found = self._types.get(key)
         if found is None or found.package is not package:
             limits = manifest.limits
@@ -203,6 +207,7 @@ class Spawner:
                     host.middleware,
                     Limits(limits.memory_bytes, limits.table_elements, limits.result_bytes),
                     Budget(cpu_ms=limits.cpu_ms),
+                    listed,
                 ),
             )
         return found

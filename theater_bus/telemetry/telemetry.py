@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextvars import Context, copy_context
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from theater_bus.errors import ConfigurationError
 from theater_bus.telemetry.definition import Registry, UnregisteredName
@@ -92,12 +92,13 @@ class Telemetry:
             )
         self.level: Level = level
         self.host_id = host_id
-        self.registry = registry
+        self.registry = registry.copy()
+        self._plugins: set[str] = set()
         self._strict = strict
         self._quiet = False
         self._measures = level != "off"
         self._actors = frozenset(actors)
-        self._accumulators = Accumulators(registry, self._count_dropped)
+        self._accumulators = Accumulators(self.registry, self._count_dropped)
         self._specs: dict[tuple[str, str, bool, str], FunctionSpec] = {}
         self._refused: set[str] = set()
         self._warned_s: float | None = None
@@ -154,12 +155,25 @@ class Telemetry:
         made._owned_provider = setup.tracer_provider
         return made
 
+    def register_plugin(self, plugin: str, definitions: Iterable[Any]) -> None:
+        """Add what a plugin emits, under its own prefix; once for each plugin, however many hosts share this object.
+
+        Raises `ConfigurationError` naming what is wrong; then nothing of the plugin is added.
+        """
+        if plugin not in self._plugins:
+            self.registry.register_plugin(plugin, definitions)
+            self._plugins.add(plugin)
+
+    def listed(self, actor: str) -> str:
+        """Return the id of an actor that gets metrics of its own, the empty text for any other."""
+        return actor if actor in self._actors else ""
+
     def function_spec(self, function: str, namespace: str, known: bool = True, actor: str = "") -> FunctionSpec:
         """Return the spec of a function, cached; `actor` matters only for those listed in `actors`.
 
         Give `known=False` for a function that the actor's type does not have: it is then `_OTHER`.
         """
-        listed = actor if actor in self._actors else ""
+        listed = self.listed(actor)
         key = (function, namespace, known, listed)
         spec = self._specs.get(key)
         if spec is None:

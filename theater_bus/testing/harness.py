@@ -26,8 +26,9 @@ from theater_bus.core.wire.digest import effect_key
 from theater_bus.errors import ActorNotFound, ConfigurationError, Overloaded
 from theater_bus.host.granting import grant
 from theater_bus.plugins import CapabilityType, HostFunction, compile_capability
+from theater_bus.telemetry import Telemetry
 
-__all__ = ["CapabilityHarness", "HarnessContext", "HarnessLogger", "capability_harness"]
+__all__ = ["CapabilityHarness", "HarnessContext", "HarnessLogger", "HarnessMeter", "capability_harness"]
 
 CallActor = Callable[[str, str, list[Any]], Awaitable[Any]]
 
@@ -67,17 +68,41 @@ class HarnessLogger:
         self.records.append(("error", event, fields))
 
 
+class HarnessMeter:
+    """An `Instrumentation` that keeps what it is given: (name, amount or value, attributes), and (name, fields)."""
+
+    def __init__(self) -> None:
+        self.counts: list[tuple[str, int, dict[str, str]]] = []
+        self.values: list[tuple[str, float, dict[str, str]]] = []
+        self.events: list[tuple[str, dict[str, object]]] = []
+
+    def count(self, name: str, amount: int = 1, **attributes: str) -> None:
+        """Keep it."""
+        self.counts.append((name, amount, attributes))
+
+    def record(self, name: str, value: float, **attributes: str) -> None:
+        """Keep it."""
+        self.values.append((name, value, attributes))
+
+    def event(self, name: str, **fields: object) -> None:
+        """Keep it."""
+        self.events.append((name, fields))
+
+
 class HarnessContext:
     """A `Context` that keeps what a capability asks of its host, for a test to look at.
 
-    `guest_lines`, `enqueued` as (function, params), `failures`, `shutdowns` (the results) and `log.records` fill up;
-    `events` is what `chain()` gives; `actors` answers `call_actor`: a function of (actor, function, params).
+    `guest_lines`, `enqueued` as (function, params), `failures`, `shutdowns` (the results), `log.records` and what
+    `meter` keeps fill up; `events` is what `chain()` gives; `actors` answers `call_actor`: a function of (actor,
+    function, params). `tracer` records nothing.
     """
 
     def __init__(self, actor: ActorIdentity, grants: Mapping[str, Any]) -> None:
         self.actor = actor
         self.grants = grants
         self.log = HarnessLogger()
+        self.meter = HarnessMeter()
+        self.tracer: Any = Telemetry.silent().tracer("harness")
         self.guest_lines: list[str] = []
         self.enqueued: list[tuple[str, list[Any]]] = []
         self.failures: list[str] = []

@@ -222,6 +222,7 @@ async def _everything(stage: Stage, host: Any, theater: Any) -> None:
     await a.send("add", [1])
     await theater.actor("c").call_function("log", [3, 20])
     await stage.error(theater.actor("c").call_function("spin", timeout=0.05))
+    stage.gates.instances["a"].context.report_failure("paper jam")
     await stage.control("a", "pause")
     held = stage.start(a.call_function("add", [1]))
     await eventually(lambda: len(host.actors["a"].mailbox) == 1)

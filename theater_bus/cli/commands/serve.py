@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from theater_bus.bus import EmbeddedServer
     from theater_bus.host.host import Host
     from theater_bus.host.settings import HostSettings
-    from theater_bus.telemetry import Telemetry
+    from theater_bus.telemetry import Level, Telemetry
 
 __all__ = ["command"]
 
@@ -39,6 +39,8 @@ class _Wanted:
     port: int
     data: Path | None
     metrics_port: int | None
+    level: Level
+    listed: tuple[str, ...]
 
 
 @define("serve", short_help="Run a host: the process that actors live in.")
@@ -78,6 +80,23 @@ class _Wanted:
     "--otlp", metavar="ENDPOINT", help="Send traces and metrics to this OpenTelemetry collector (OTLP over HTTP)."
 )
 @click.option(
+    "--telemetry",
+    "level",
+    type=click.Choice(["off", "metrics", "traces"]),
+    default="traces",
+    show_default=True,
+    envvar="THEATER_BUS_TELEMETRY",
+    help="What is measured at most; traces include metrics.",
+)
+@click.option(
+    "--telemetry-actors",
+    "listed",
+    metavar="ID,…",
+    default="",
+    envvar="THEATER_BUS_TELEMETRY_ACTORS",
+    help="Actors that get metrics of their own, 200 at most.",
+)
+@click.option(
     "--log",
     "log_format",
     type=click.Choice(["console", "json"]),
@@ -103,6 +122,8 @@ def command(
     port: int,
     metrics_port: int | None,
     otlp: str | None,
+    level: Any,
+    listed: str,
     log_format: Any,
     log_level: str,
     production: bool,
@@ -127,7 +148,8 @@ def command(
         "host_id": host_id,
         "mode": "production" if production else None,
     }
-    wanted = _Wanted(embedded, port, data, metrics_port)
+    actors = tuple(part.strip() for part in listed.split(",") if part.strip())
+    wanted = _Wanted(embedded, port, data, metrics_port, level, actors)
     logging = configure_logging(log_format, log_level)
     try:
         _run(_serve(invocation, wanted, {name: value for name, value in given.items() if value is not None}))
@@ -155,7 +177,7 @@ async def _serve(invocation: Invocation, wanted: _Wanted, given: dict[str, Any])
             if wanted.embedded:
                 server = await stack.enter_async_context(_embedded(wanted))
             settings = _settings(invocation, given, server)
-            host, telemetry = await _start(stack, settings)
+            host, telemetry = await _start(stack, settings, wanted)
             metrics_url = await _metrics(stack, telemetry, wanted.metrics_port)
             _say_ready(invocation, host, metrics_url)
             await stop.wait()
@@ -215,11 +237,13 @@ def _settings(invocation: Invocation, given: dict[str, Any], server: EmbeddedSer
         ) from None
 
 
-async def _start(stack: AsyncExitStack, settings: HostSettings) -> tuple[Host, Telemetry]:
+async def _start(stack: AsyncExitStack, settings: HostSettings, wanted: _Wanted) -> tuple[Host, Telemetry]:
     from theater_bus.host.host import Host
     from theater_bus.telemetry import Telemetry
 
-    telemetry = Telemetry.from_environment(service_name="theater-bus-host", host_id=settings.host_id)
+    telemetry = Telemetry.from_environment(
+        service_name="theater-bus-host", level=wanted.level, actors=wanted.listed, host_id=settings.host_id
+    )
     if settings.data_dir is not None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     host = await Host.start(settings, telemetry=telemetry)
