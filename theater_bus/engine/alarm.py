@@ -32,7 +32,7 @@ def _bound(name: str, *arguments: Any) -> Callable[..., int]:
 
 
 def spec(first_ns: int, interval_ns: int) -> bytes:
-    """What `Alarm.set` takes: the time until it goes off, and the interval from then on; 0 for the first turns it off."""
+    """What `Alarm.set` takes: the time until it goes off (0: never), and the interval from then on."""
     return _SPEC.pack(*divmod(interval_ns, 1_000_000_000), *divmod(first_ns, 1_000_000_000))
 
 

@@ -180,7 +180,9 @@ class MemoryStore:
         while len(kept) > 1 and (ring.events > ring.max_events or ring.size_bytes > ring.max_bytes):
             segment = kept.popleft()
             ring.events -= len(segment.events)
-            ring.size_bytes -= segment.size_bytes + self._release(segment)
+            ring.size_bytes -= segment.size_bytes
+            if segment.objects:
+                ring.size_bytes -= self._release(segment)
 
     def _keep(self, segment: Segment) -> int:
         for digest, data in segment.objects:
