@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from theater_bus.core.instrumentation import Instrumentation
+from theater_bus.errors import ActorError
 
 __all__ = ["ActorIdentity", "Context", "Logger"]
 
@@ -87,8 +88,31 @@ class Context(Protocol):
     def request_shutdown(self, result: bytes | None = None) -> None:
         """End the actor when the current operation is done, with reason `exited` and this result."""
 
-    def enqueue(self, function: str, params: list[Any] | None = None) -> None:
-        """Put a call of the actor's own export into its mailbox, as the host. Raises `Overloaded` at the bound (64)."""
+    def has_export(self, function: str) -> bool:
+        """Whether the capability may `enqueue` this function."""
+
+    def enqueue(
+        self,
+        function: str,
+        params: list[Any] | None = None,
+        then: Callable[[ActorError | None], None] | None = None,
+    ) -> Callable[[], bool]:
+        """Put a call of the actor's own export into its mailbox, as the host. Raises `Overloaded` at the bound (64).
+
+        `then` is called once when the call is over, with what it failed with (its `ran` says whether it ran), a
+        `GuestError` for an `err`. What comes back is a function that takes the call out of the mailbox; it says False
+        for one that waits no more.
+        """
+
+    def on_operation_end(self, then: Callable[[bool], None]) -> None:
+        """Have `then` called once, with whether the current operation took effect: no for an `err`, a trap, a timeout.
+
+        It is called when that is settled, before anybody gets the answer. Of several, the last one is called first, so
+        that each can undo what it did. Raises `LookupError` outside a host call.
+        """
+
+    def snapshot_changed(self) -> None:
+        """Ask for a checkpoint, so that `snapshot` is up to date after a crash. It costs as much as a pause."""
 
     async def call_actor(
         self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int | None = None

@@ -142,6 +142,13 @@ class Actor:
         self._queued(op)
         self.services.loop.call_soon(self.resume)
 
+    def take_back(self, op: Operation) -> bool:
+        """Take out what a capability enqueued; False when it waits no more."""
+        if not self.mailbox.remove(op):
+            return False
+        self.refuse(op, Cancelled(f"{op.entry.name} was taken back by the capability that enqueued it"))
+        return True
+
     def submit_or_refuse(self, op: Operation) -> None:
         """`submit`, with the refusal as the operation's answer."""
         try:

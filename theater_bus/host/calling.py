@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +17,39 @@ from theater_bus.core.wire.deadline import nested_ms
 from theater_bus.core.wire.request import encode_request
 from theater_bus.core.wire.response import decode_reply
 from theater_bus.core.wire.subjects import Subjects
-from theater_bus.errors import OperationTimeout
+from theater_bus.errors import ActorError, GuestError, OperationTimeout
 from theater_bus.host.operation import Operation
 
 if TYPE_CHECKING:
+    from theater_bus.core.values.codec import Outcome
     from theater_bus.host.actor import Actor
+    from theater_bus.host.package import FunctionEntry
 
-__all__ = ["ActorCalls", "NestedCall"]
+__all__ = ["ActorCalls", "NestedCall", "OperationEnd"]
+
+log = logging.getLogger("theater_bus.host")
+
+
+class OperationEnd:
+    """An `Answer` for code of a capability: it is called with what the operation failed with, or None."""
+
+    __slots__ = ("_then", "subject")
+
+    def __init__(self, then: Callable[[ActorError | None], None]) -> None:
+        self._then = then
+        self.subject = ""
+
+    def prepare(self, entry: FunctionEntry, outcome: Outcome) -> None:
+        """Nothing to make ready."""
+
+    def send(self, entry: FunctionEntry, outcome: Outcome | None, error: ActorError | None) -> None:
+        """Tell the capability. What it raises is logged: the operation is over whatever it does."""
+        if error is None and outcome is not None and not outcome.ok:
+            error = GuestError(outcome.text, function=entry.name)
+        try:
+            self._then(error)
+        except Exception:
+            log.exception("a capability failed at the end of %s", entry.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +71,14 @@ class ActorCalls:
         self._exchange = Exchange(connection, subjects)
         self._subjects = subjects
 
-    def enqueue(self, actor: Actor, function: str, params: list[Any] | None) -> None:
-        """Queue a call of the actor's own export, as the host. Raises the `ActorError` that refuses it."""
+    def enqueue(
+        self,
+        actor: Actor,
+        function: str,
+        params: list[Any] | None,
+        then: Callable[[ActorError | None], None] | None = None,
+    ) -> Callable[[], bool]:
+        """Queue a call of the actor's own export, as the host; gives what takes it back. Raises what refuses it."""
         entry = actor.type.own_function(function)
         services = actor.services
         now = time_ns()
@@ -53,7 +87,7 @@ class ActorCalls:
             actor,
             entry,
             entry.codec.encode_params(params),
-            None,
+            None if then is None else OperationEnd(then),
             proof="host",
             deadline=services.loop.time() + limit_ms / 1000,
             arrival_ns=now,
@@ -61,6 +95,7 @@ class ActorCalls:
             trace=services.telemetry.start_operation(entry.spec, None, actor.attributes, now, one_way=True),
         )
         actor.submit_own(op)
+        return partial(actor.take_back, op)
 
     async def call(self, op: Operation, nested: NestedCall) -> Any:
         """Call another actor in the name of the one that serves `op`, within what is left of `op`; ends with it."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, ContextVar
 from time import time_ns
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from theater_bus.core.values.types import Scalar
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.engine import HostImport
 from theater_bus.errors import ActorError, ChainTampered
-from theater_bus.host.calling import NestedCall
+from theater_bus.host.calling import NestedCall, OperationEnd
 from theater_bus.host.middleware import around_host_call
 from theater_bus.plugins import BoundFunction, HostFunction
 
@@ -295,9 +295,27 @@ class ActorContext:
         if actor.current is None:
             actor.resume_or_exit()
 
-    def enqueue(self, function: str, params: list[Any] | None = None) -> None:
+    def has_export(self, function: str) -> bool:
+        """Whether the capability may enqueue this function."""
+        return self._actor.type.has_own_function(function)
+
+    def enqueue(
+        self,
+        function: str,
+        params: list[Any] | None = None,
+        then: Callable[[ActorError | None], None] | None = None,
+    ) -> Callable[[], bool]:
         """Put a call of the actor's own export into its mailbox, as the host."""
-        self._actor.services.calls.enqueue(self._actor, function, params)
+        return self._actor.services.calls.enqueue(self._actor, function, params, then)
+
+    def on_operation_end(self, then: Callable[[bool], None]) -> None:
+        """Have `then` called with whether the current operation took effect."""
+        self._frame().op.answers.insert(0, OperationEnd(lambda error: then(error is None)))
+
+    def snapshot_changed(self) -> None:
+        """Ask for a checkpoint."""
+        if self._actor.checkpoints is not None:
+            self._actor.checkpoints.wanted()
 
     async def call_actor(
         self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int | None = None

@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from theater_bus.capability import ActorIdentity, Capability, CapabilityError
@@ -23,7 +23,7 @@ from theater_bus.core.mailbox import Bounds
 from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.types import TupleOf, Type, Unit
 from theater_bus.core.wire.digest import effect_key
-from theater_bus.errors import ActorNotFound, ConfigurationError, Overloaded
+from theater_bus.errors import ActorError, ActorNotFound, Cancelled, ConfigurationError, Overloaded
 from theater_bus.host.granting import grant
 from theater_bus.plugins import CapabilityType, HostFunction, compile_capability
 from theater_bus.telemetry import Telemetry
@@ -40,6 +40,7 @@ class _Call:
     index: int
     deadline: float
     effect_key: str
+    ends: list[Callable[[bool], None]] = field(default_factory=list)
 
 
 _CALL: ContextVar[_Call | None] = ContextVar("theater_bus_harness_call", default=None)
@@ -94,7 +95,7 @@ class HarnessContext:
 
     `guest_lines`, `enqueued` as (function, params), `failures`, `shutdowns` (the results), `log.records` and what
     `meter` keeps fill up; `events` is what `chain()` gives; `actors` answers `call_actor`: a function of (actor,
-    function, params). `tracer` records nothing.
+    function, params); `exports` are those of the actor. `tracer` records nothing.
     """
 
     def __init__(self, actor: ActorIdentity, grants: Mapping[str, Any]) -> None:
@@ -109,6 +110,9 @@ class HarnessContext:
         self.shutdowns: list[bytes | None] = []
         self.events: list[dict[str, Any]] = []
         self.actors: CallActor = _nobody
+        self.exports: set[str] | None = None
+        self.snapshots = 0
+        self._ends: list[tuple[tuple[str, list[Any]], Callable[[ActorError | None], None] | None]] = []
 
     @property
     def deadline(self) -> float:
@@ -137,12 +141,50 @@ class HarnessContext:
         """Keep the request."""
         self.shutdowns.append(result)
 
-    def enqueue(self, function: str, params: list[Any] | None = None) -> None:
-        """Keep the call. Raises `Overloaded` at the bound of a host."""
+    def has_export(self, function: str) -> bool:
+        """Whether `exports` names it; None there stands for all functions."""
+        return self.exports is None or function in self.exports
+
+    def enqueue(
+        self,
+        function: str,
+        params: list[Any] | None = None,
+        then: Callable[[ActorError | None], None] | None = None,
+    ) -> Callable[[], bool]:
+        """Keep the call; `finish` ends it. Raises `Overloaded` at the bound of a host."""
         bound = Bounds().enqueues
         if len(self.enqueued) >= bound:
             raise Overloaded(f"{bound} calls of the capability wait already", bound="enqueues")
-        self.enqueued.append((function, list(params or ())))
+        call = (function, list(params or ()))
+        self.enqueued.append(call)
+        self._ends.append((call, then))
+
+        def take_back() -> bool:
+            at = next((n for n, (one, _) in enumerate(self._ends) if one is call), None)
+            if at is None:
+                return False
+            self._finish(at, Cancelled("taken back"))
+            return True
+
+        return take_back
+
+    def finish(self, error: ActorError | None = None) -> None:
+        """End the oldest call that `enqueued` holds, as the actor would, and take it out."""
+        self._finish(0, error)
+
+    def on_operation_end(self, then: Callable[[bool], None]) -> None:
+        """Have `then` called when the current call is over: each one is an operation, which a raised error undoes."""
+        _current().ends.insert(0, then)
+
+    def snapshot_changed(self) -> None:
+        """Count it in `snapshots`."""
+        self.snapshots += 1
+
+    def _finish(self, at: int, error: ActorError | None) -> None:
+        call, then = self._ends.pop(at)
+        self.enqueued = [one for one in self.enqueued if one is not call]
+        if then is not None:
+            then(error)
 
     async def call_actor(
         self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int | None = None
@@ -179,14 +221,18 @@ class CapabilityHarness:
         data = encode_arguments(found, args, named)
         index, self._calls = self._calls, self._calls + 1
         key = effect_key(self.context.actor.id, bytes(16), bytes(16), index, found.interface, function, data)
-        token = _CALL.set(_Call(index, asyncio.get_running_loop().time() + timeout_s, key))
+        current = _Call(index, asyncio.get_running_loop().time() + timeout_s, key)
+        token, worked = _CALL.set(current), False
         try:
             answer = found.bind(self.instance, _on_a_thread)(data)
             if not isinstance(answer, bytes):
                 async with asyncio.timeout(timeout_s):
                     answer = await answer
+            worked = True
         finally:
             _CALL.reset(token)
+            for then in current.ends:
+                then(worked)
         return decode_answer(found, answer)
 
     def _function(self, name: str, interface: str | None) -> HostFunction:
