@@ -28,7 +28,7 @@ from theater_bus.core.supervision import Action, Decision, Supervisor
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.engine import CallResult, Instance
 from theater_bus.errors import ActorError, Cancelled, OperationTimeout, Unavailable
-from theater_bus.host.failure import error_of, of_message
+from theater_bus.host.failure import error_of, of_message, of_result
 from theater_bus.host.operation import Operation
 
 if TYPE_CHECKING:
@@ -323,8 +323,7 @@ class Actor:
                 else:
                     op.recording.error(now, "guest-error", None, outcome.text, outcome.value.standalone())
             except ActorError as refused:
-                refused.ran = refused.details["ran"] = "rolled-back"
-                outcome, error = None, refused
+                outcome, error = None, of_result(op.entry, result.output or b"", refused)
         self._settle(op, outcome, error, result, now)
 
     def _settle(

@@ -7,7 +7,15 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from theater_bus.engine import GuestFailure
-from theater_bus.errors import ActorError, HandlerError, Internal, TypeMismatch, UnexpectedError
+from theater_bus.errors import (
+    ActorError,
+    HandlerError,
+    Internal,
+    SerializationError,
+    TooLarge,
+    TypeMismatch,
+    UnexpectedError,
+)
 from theater_bus.plugins import WrongArguments
 
 if TYPE_CHECKING:
@@ -15,7 +23,7 @@ if TYPE_CHECKING:
     from theater_bus.host.package import FunctionEntry
     from theater_bus.telemetry import Telemetry
 
-__all__ = ["error_of", "of_message", "unexpected"]
+__all__ = ["error_of", "of_message", "of_result", "unexpected"]
 
 log = logging.getLogger("theater_bus.host")
 
@@ -72,6 +80,26 @@ def of_message(entry: FunctionEntry, message: bytes) -> ActorError:
         path="",
         guest=text,
     )
+
+
+def of_result(entry: FunctionEntry, output: bytes, error: ActorError) -> ActorError:
+    """The error for a result that cannot be used: what the guest wrote wrong is not the caller's encoding."""
+    if isinstance(error, SerializationError):
+        limit = entry.codec.limits.max_bytes
+        if len(output) > limit:
+            error = TooLarge(
+                f"the result of {entry.name} has {len(output)} bytes, a value has {limit} at most. Fix: return less",
+                size_bytes=len(output),
+                limit_bytes=limit,
+            )
+        else:
+            error = TypeMismatch(
+                f"{entry.name}: the guest's result is no value: {error.message}. Fix: compare the package's metadata "
+                "with its code",
+                path="result",
+            )
+    error.ran = error.details["ran"] = "rolled-back"
+    return error
 
 
 def unexpected(telemetry: Telemetry, actor: str, function: str, error: BaseException) -> UnexpectedError:

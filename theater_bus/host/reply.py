@@ -80,7 +80,7 @@ class MessageReply:
             return
         request = self._request
         if request.form is Form.MSGPACK and outcome.ok and request.reply == "value" and not request.has_type:
-            encoded: Encoded = encode_value(outcome.plain())
+            encoded: Encoded = encode_value(outcome.plain(entry.decode_nodes))
         else:
             encoded = encode_outcome(entry, outcome, request)
         limit = self._connection.max_payload
