@@ -16,6 +16,7 @@ from theater_bus.capability import Capability, CapabilityError
 from theater_bus.core.values.cgrf import decode
 from theater_bus.errors import HandlerError, OperationTimeout
 from theater_bus.host.spawning import SpawnRequest
+from theater_bus.telemetry import Telemetry
 from theater_bus.testing import guest, relay_guest
 from theater_bus.testing.running import from_mapping
 
@@ -100,13 +101,14 @@ async def test_a_host_function_is_cancelled_at_the_deadline(start_host: Any, too
 async def test_a_host_function_that_ignores_its_cancellation_is_abandoned_and_named(
     start_host: Any, tool: Any, bodies: Any, eventually: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = await start_host(tool)
+    host = await start_host(tool, telemetry=Telemetry(level="off"))
     actor = await host.spawn(tool, id="t")
     with pytest.raises(OperationTimeout):
         await actor.call_function("leak", ["leaky"], timeout=0.2)
     assert await actor.call_function("echo", ["after"]) == "after"
-    assert "is abandoned: test:tools/tool.leak of t" in caplog.text
     tool.release.set()
+    assert "capability.abandoned" in caplog.text
+    assert "interface='test:tools/tool' function='leak'" in caplog.text
     await eventually(lambda: len(tool.cancelled) > 1)
     assert tool.cancelled == ["leaky", "there is no current operation: this code does not run within a host call"]
     assert [(one.function, one.outcome) for one in await bodies(actor, "host-call")] == [
