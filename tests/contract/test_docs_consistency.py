@@ -20,7 +20,6 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED = re.compile(r"(?:Written|Generated) by `?docs/generators/(\w+)\.py")
 INFRA_TEXT = (".yaml", ".yml", ".service", ".conf", ".env", ".py", "")
 # What this project takes from the environment beside the settings of a host.
-OTHER_VARIABLES = {"THEATER_BUS_LOG_LEVEL", "THEATER_BUS_OUTPUT", "THEATER_BUS_TIMEOUT"}
 
 
 def load_snippets() -> ModuleType:
@@ -130,7 +129,10 @@ def test_the_commands_of_the_service_and_of_the_image_exist() -> None:
 
 
 def test_every_variable_that_pages_and_infra_mention_is_read() -> None:
-    known = {f"THEATER_BUS_{name.upper()}" for name in HostSettings.model_fields} | OTHER_VARIABLES
+    commands = [cli, *(cli.get_command(click.Context(cli), name) for name in COMMANDS)]
+    options = [option for command in commands if command is not None for option in command.params]
+    known = {f"THEATER_BUS_{name.upper()}" for name in HostSettings.model_fields}
+    known |= {option.envvar for option in options if isinstance(option.envvar, str)}
     for path in (*PAGES.values(), *OTHERS):
         for variable in re.findall(r"THEATER_BUS_[A-Z_]*[A-Z]", path.read_text("utf-8")):
             assert variable in known, f"{path.relative_to(ROOT)} mentions {variable}"

@@ -134,7 +134,7 @@ async def test_the_context_knows_the_operation(start_host: Any, tool: Any) -> No
 async def test_a_reported_failure_is_visible_in_the_status(
     start_host: Any, tool: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host = await start_host(tool)
+    host = await start_host(tool, telemetry=Telemetry(level="off"))
     actor = await host.spawn(tool)
     assert (await actor.get_status()).reason is None
     with caplog.at_level(logging.WARNING):
@@ -193,7 +193,7 @@ async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
 
     async def spawn(number: int) -> None:
         actor = await host.host.spawn(SpawnRequest(manifest, CALLER.wasm, f"w{number}"))
-        host.host.enqueue(actor, "wait", [60_000])
+        host.host.calls.enqueue(actor, "wait", [60_000])
 
     for first in range(0, count, 250):
         await asyncio.gather(*map(spawn, range(first, first + 250)))
