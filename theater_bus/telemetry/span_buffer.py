@@ -21,8 +21,8 @@ from theater_bus.telemetry.readable import SpanBuilder
 __all__ = ["SpanBuffer"]
 
 CAPACITY = 16_384
-_STEP_MIN, _STEP_MAX, _STEPS = 16, 64, 8
-_PAUSE_S = 0.0003
+_STEP_MIN, _STEP_MAX, _STEPS = 16, 160, 2
+_PAUSE_S = 0.002
 _GATHER_S = 0.05
 _IDLE_S = 1.0
 _FLUSH_EVERY = 512
@@ -100,8 +100,8 @@ class SpanBuffer:
         records = self._records
         while records:
             waiting = len(records)
-            # A busy loop gives the GIL back only every 5 ms: the more is waiting, the more must be done in one turn,
-            # but never a millisecond's worth.
+            # To get the GIL costs both sides far more than a span, since the loop gives it up at every guest call,
+            # wakes this thread and has it back before this thread runs: few long steps, of a millisecond at most.
             step = min(waiting, max(_STEP_MIN, min(_STEP_MAX, waiting // _STEPS)))
             for _ in range(step):
                 self._deliver(records.popleft())
