@@ -22,12 +22,13 @@ __all__ = ["Blueprint", "read_blueprint"]
 class Blueprint:
     """A manifest that was read and found correct, and the package that goes with it.
 
-    `document` is what travels; `wasm` is None when the manifest names a package by digest.
+    `document` is what travels; `wasm` is None when the manifest names a package by digest, and `digest` too when it
+    names one that the host resolves (`oci://…`).
     """
 
     manifest: Manifest
     document: str | dict[str, Any]
-    digest: bytes
+    digest: bytes | None
     wasm: bytes | None
 
 
@@ -58,6 +59,8 @@ def _read(manifest: Path | str | Mapping[str, Any], package: bytes | Path | None
     elif wasm is None:
         if read.package_digest is not None:
             return Blueprint(read, document, read.package_digest, None)
+        if read.package_reference is not None:
+            return Blueprint(read, document, None, None)
         if read.package is None:
             raise SpawnRefused(
                 f'{source}: no package is named. Fix: write package = "module.wasm" in the manifest, or give `package`',
@@ -71,7 +74,10 @@ def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeError) as error:
-        raise SpawnRefused(f"the manifest {path} cannot be read: {_why(error)}", source=str(path)) from error
+        raise SpawnRefused(
+            f"the manifest {path} cannot be read: {_why(error)}. Fix: check the path; a manifest is a TOML file",
+            source=str(path),
+        ) from error
 
 
 def _bytes(path: Path, source: str) -> bytes:

@@ -113,7 +113,9 @@ class Theater:
         """
         check_timeout(timeout)
         blueprint = await read_blueprint(manifest, package)
-        fields: dict[str, Any] = {"manifest": blueprint.document, "package": f"sha256:{blueprint.digest.hex()}"}
+        fields: dict[str, Any] = {"manifest": blueprint.document}
+        if blueprint.digest is not None:
+            fields["package"] = f"sha256:{blueprint.digest.hex()}"
         if id is not None:
             fields["id"] = check_name(id, "id")
         if state is not UNSET:

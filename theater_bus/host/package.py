@@ -224,7 +224,7 @@ def _exposed(entries: Mapping[str, FunctionEntry], manifest: Manifest) -> dict[s
             f"Offered: {', '.join(sorted(entries))}",
             missing=missing,
         )
-    return {name: entry for name, entry in entries.items() if name in manifest.expose}
+    return {name: entry for name, entry in entries.items() if manifest.exposes(name)}
 
 
 def _state_type(package: Package) -> Type | None:

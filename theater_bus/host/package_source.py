@@ -15,6 +15,7 @@ __all__ = ["PackageSource"]
 
 MAX_PACKAGE_BYTES = 64 * 1024 * 1024
 HELD_BYTES = 64 * 1024 * 1024
+RESOLVE_S = 30.0
 
 
 class PackageSource:
@@ -60,6 +61,30 @@ class PackageSource:
         found = await asyncio.shield(task)
         if found is None:
             raise self._missing(digest)
+        return found
+
+    async def by_reference(self, reference: str) -> bytes:
+        """The module that `scheme://…` names, from the plugin that resolves its scheme. Raises `SpawnRefused`."""
+        scheme = reference.partition("://")[0]
+        resolve = self._resolvers.get(scheme)
+        if resolve is None:
+            known = ", ".join(f"{one}://" for one in sorted(self._resolvers)) or "none"
+            raise SpawnRefused(
+                f"no plugin of this host resolves packages of {scheme}://. Resolved: {known}. Fix: install the plugin, "
+                "or name the package by its SHA-256",
+                package=reference,
+            )
+        try:
+            async with asyncio.timeout(RESOLVE_S):
+                found = await resolve(reference)
+        except TimeoutError:
+            raise SpawnRefused(f"{reference} was not resolved within {RESOLVE_S:g} s", package=reference) from None
+        except Exception as error:
+            raise SpawnRefused(
+                f"{reference} cannot be resolved: {type(error).__name__}: {error}", package=reference
+            ) from error
+        if not isinstance(found, bytes):
+            raise SpawnRefused(f"{reference} was resolved to {type(found).__name__}, not to bytes", package=reference)
         return found
 
     async def _look(self, digest: bytes) -> bytes | None:

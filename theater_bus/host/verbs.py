@@ -46,12 +46,15 @@ class _HostDesk:
         manifest = _manifest(fields["manifest"])
         package: str | None = fields.get("package")
         digest = manifest.package_digest if package is None else bytes.fromhex(package.removeprefix("sha256:"))
-        if digest is None:
+        if digest is not None:
+            wasm = await host.packages.by_digest(digest)
+        elif manifest.package_reference is not None:
+            wasm = await host.packages.by_reference(manifest.package_reference)
+        else:
             raise SpawnRefused(
                 "over the wire a package is named by digest only. Fix: put the module where the host finds it "
                 "(serve --packages DIR) and send its SHA-256, or use `theater-bus spawn`"
             )
-        wasm = await host.packages.by_digest(digest)
         actor = await host.spawn(
             SpawnRequest(
                 manifest,

@@ -305,3 +305,18 @@ def test_accessors_say_what_the_settings_mean() -> None:
     assert not durable.isolates_operations(component=True)
     assert ChainSettings().publishes(True)
     assert not ChainSettings(publish=False).publishes(True)
+
+
+@pytest.mark.parametrize(
+    ("package", "reference"),
+    [
+        (None, None),
+        ("counter.wasm", None),
+        ("a/b://c", None),
+        ("sha256:" + "0" * 64, None),
+        ("oci://registry/counter:1", "oci://registry/counter:1"),
+    ],
+)
+def test_a_package_with_a_scheme_is_a_reference(package: str | None, reference: str | None) -> None:
+    tables = {"name": "a"} if package is None else {"name": "a", "package": package}
+    assert from_mapping(tables).package_reference == reference

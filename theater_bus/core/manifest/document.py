@@ -7,6 +7,7 @@ identifies it in the chain.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
@@ -24,6 +25,7 @@ _TOKEN: Final = Text(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, `_` or `-
 _PACKAGE: Final = Text(
     r"sha256:[0-9a-f]{64}|(?!sha256:)[^\x00]{1,4096}", "a path, or `sha256:` and 64 lower-case hex digits"
 )
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://")
 _LINE: Final = Text(r"[^\x00-\x1f\x7f]{1,128}", "1 to 128 characters on one line")
 
 
@@ -41,7 +43,8 @@ class Manifest:
         default=None,
         metadata=setting(
             _PACKAGE,
-            "the WebAssembly module: a path, relative to the manifest's folder, or a digest. The spawn's own wins",
+            "the WebAssembly module: a path, relative to the manifest's folder, a digest, or `scheme://…` where a plugin "
+            "of the host resolves the scheme. The spawn's own wins",
         ),
     )
     description: str | None = field(
@@ -83,6 +86,13 @@ class Manifest:
         if self.package is None or not self.package.startswith("sha256:"):
             return None
         return bytes.fromhex(self.package[7:])
+
+    @property
+    def package_reference(self) -> str | None:
+        """The package where the manifest names it by a scheme (`oci://…`), which a plugin of the host resolves."""
+        if self.package is None or _SCHEME.match(self.package) is None:
+            return None
+        return self.package
 
     @property
     def is_durable(self) -> bool:
