@@ -43,8 +43,8 @@ class Manifest:
         default=None,
         metadata=setting(
             _PACKAGE,
-            "the WebAssembly module: a path, relative to the manifest's folder, a digest, or `scheme://…` where a plugin "
-            "of the host resolves the scheme. The spawn's own wins",
+            "the WebAssembly module: a path, relative to the manifest's folder, a digest, or `scheme://…` where a "
+            "plugin of the host resolves the scheme. The spawn's own wins",
         ),
     )
     description: str | None = field(
