@@ -209,6 +209,12 @@ class Host:
         except ChainTampered as error:
             self.telemetry.event("chain.corrupt", host=self.id, path=str(directory), reason=error.reason)
             raise
+        except OSError as error:
+            raise ConfigurationError(
+                "data_dir",
+                f"{directory} cannot be used ({error})",
+                "give a directory that this user may write to (serve --data DIR), on a disk that has room",
+            ) from error
 
     async def __aenter__(self) -> Self:
         return self
