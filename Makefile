@@ -26,8 +26,8 @@ $(STAMP): $(BIN)/uv $(REQUIREMENTS) pyproject.toml $(wildcard plugins/*/pyprojec
 demo: $(STAMP) ## The main job in one minute: a server, a host, three guests, calls, chain, trace
 	@$(BIN)/theater-bus demo
 
-test: $(STAMP) ## All tests
-	@COVERAGE_FILE=.coverage $(BIN)/coverage run -m pytest $(ARGS)
+test: $(STAMP) ## All tests, on every core; ARGS goes to pytest
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report --fail-under=100
 
 lint: $(STAMP) ## Style
