@@ -17,13 +17,17 @@ async def main() -> None:
     parser.add_argument(
         "parts", nargs="*", choices=["rpc", "engine", "idle", []], help="rpc, engine, idle; default all"
     )
+    parser.add_argument(
+        "--hosts", nargs="+", choices=rpc.KINDS, default=rpc.KINDS, help="the hosts that rpc measures; default all"
+    )
     options = parser.parse_args()
     parts = options.parts or ["engine", "rpc", "idle"]
     console = Console(width=110)
     if "engine" in parts:
         await engine.run(console)
     if "rpc" in parts:
-        await rpc.run(console, rounds=3 if options.quick else 7, calls=1_920 if options.quick else 6_400)
+        rounds, calls = (3, 1_920) if options.quick else (9, 6_400)
+        await rpc.run(console, rounds, calls, options.hosts)
     if "idle" in parts:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
 

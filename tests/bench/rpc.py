@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import cycle
 
@@ -16,9 +17,12 @@ from rich.table import Table
 from tests.bench.measure import Call, Sample, ratio, sample
 from tests.bench.responder import SUBJECT, telemetry
 from theater_bus import connect
-from theater_bus.bus import EmbeddedServer
+from theater_bus.bus import BusSettings, Connection, EmbeddedServer
+from theater_bus.bus.message import Outcome
 
 ACTORS = 64
+LABELS = {"host": "untraced", "host-sampled": "traced, sampled", "host-unsampled": "traced, unsampled"}
+KINDS = tuple(LABELS)
 
 
 @asynccontextmanager
@@ -38,8 +42,8 @@ async def responder(kind: str, url: str, actors: int) -> AsyncIterator[int]:
         await process.wait()
 
 
-async def run(console: Console, rounds: int, calls: int) -> None:
-    """Print one table for each payload size."""
+async def run(console: Console, rounds: int, calls: int, kinds: Sequence[str] = KINDS) -> None:
+    """Print one table for each payload size; `kinds` are the hosts to measure."""
     async with EmbeddedServer() as server, AsyncExitStack() as stack:
         url = server.url
         pids = {"raw": await stack.enter_async_context(responder("raw", url, 0))}
@@ -51,32 +55,36 @@ async def run(console: Console, rounds: int, calls: int) -> None:
         broker = NatsBroker(url, logger=None)
         await broker.start()
         stack.push_async_callback(broker.stop)
+        connection = await Connection.open(BusSettings(servers=(url,)))
+        stack.push_async_callback(connection.close)
         for size in (64, 1024):
             payload = b"x" * size
             ways: dict[str, tuple[Call, int]] = {
                 "raw nats-py": (lambda payload=payload: client.request(SUBJECT, payload, timeout=10), pids["raw"]),
+                # The same responder, asked through our reply mux: what the host adds, without what the client saves.
+                "raw, our client": (lambda payload=payload: _request(connection, payload), pids["raw"]),
                 "FastStream RPC": (
                     lambda payload=payload: broker.request(payload, f"{SUBJECT}.faststream", timeout=10),
                     pids["faststream"],
                 ),
             }
-            results = await _interleaved(url, ways, payload, rounds, calls)
+            results = await _interleaved(url, ways, payload, rounds, calls, kinds)
             console.print(_table(size, results))
 
 
 async def _interleaved(
-    url: str, ways: dict[str, tuple[Call, int]], payload: bytes, rounds: int, calls: int
+    url: str, ways: dict[str, tuple[Call, int]], payload: bytes, rounds: int, calls: int, kinds: Sequence[str]
 ) -> dict[str, list[Sample]]:
     results: dict[str, list[Sample]] = {}
     async with AsyncExitStack() as stack:
-        for kind, sampled in (("host", None), ("host-sampled", True), ("host-unsampled", False)):
+        for kind in kinds:
             # A host of its own for each, so that what it keeps for one kind does not weigh on another.
-            namespace_url = url
-            pid = await stack.enter_async_context(responder(kind, namespace_url, ACTORS))
+            sampled = {"host": None, "host-sampled": True, "host-unsampled": False}[kind]
+            pid = await stack.enter_async_context(responder(kind, url, ACTORS))
             theater = await stack.enter_async_context(connect(url, telemetry=telemetry(sampled)))
             one = _caller(theater, payload, [0])
             many = _caller(theater, payload, list(range(ACTORS)))
-            label = {"host": "untraced", "host-sampled": "traced, sampled", "host-unsampled": "traced, unsampled"}[kind]
+            label = LABELS[kind]
             here = {**ways, f"{label}, one actor": (one, pid), f"{label}, {ACTORS} actors": (many, pid)}
             for call, _ in here.values():
                 for _ in range(200):
@@ -88,6 +96,12 @@ async def _interleaved(
                     results.setdefault(key, []).append(found)
             await stack.pop_all().aclose()
     return results
+
+
+def _request(connection: Connection, payload: bytes) -> Awaitable[Outcome]:
+    reply: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    connection.request(SUBJECT, payload, timeout_s=10, on_reply=reply.set_result)
+    return reply
 
 
 def _caller(theater, payload: bytes, numbers: list[int]) -> Callable[[], object]:  # type: ignore[no-untyped-def]
@@ -102,15 +116,14 @@ def _table(size: int, results: dict[str, list[Sample]]) -> Table:
         table.add_column(heading, justify="left" if heading == "way" else "right")
     baseline: list[Sample] = []
     for name, samples in results.items():
-        if name.startswith("raw"):
+        if name.startswith("raw nats-py"):
             baseline = samples
-        middle = sorted(samples, key=lambda s: s.rate)[len(samples) // 2]
         table.add_row(
             name,
             f"{ratio([s.p50_s for s in samples], [s.p50_s for s in baseline]):.2f}",
             f"{ratio([s.rate for s in samples], [s.rate for s in baseline]):.2f}",
-            f"{middle.client_us:.0f}",
-            f"{middle.server_us:.0f}",
-            f"{middle.rate:,.0f}",
+            f"{statistics.median(s.client_us for s in samples):.0f}",
+            f"{statistics.median(s.server_us for s in samples):.0f}",
+            f"{statistics.median(s.rate for s in samples):,.0f}",
         )
     return table

@@ -218,6 +218,8 @@ class _Call:
         """Let go of everything."""
         for token in self._tokens:
             token.close()
+        # A token knows its call. Left to the garbage collector, these circles cost a third of a call's time.
+        self._tokens.clear()
         if self._bucket is not None:
             self._leave()
 
