@@ -120,6 +120,7 @@ class Host:
             telemetry=telemetry,
             replies=ReplyRule(settings.reply_prefixes),
             caller_subjects=settings.caller_subjects,
+            max_timeout_ms=settings.max_timeout_ms,
             access=access,
             loans=self.loans,
         )

@@ -90,6 +90,8 @@ class OpsLane:
             timeout_ms = budget.left_ms
             if budget.skewed:
                 shared.telemetry.count("theater.requests.skewed")
+        if timeout_ms > shared.max_timeout_ms:
+            timeout_ms = shared.max_timeout_ms
         if caller is None:
             caller_id, proof, scope = "", "none", ""
         else:

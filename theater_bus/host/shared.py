@@ -62,6 +62,7 @@ class Shared:
         telemetry: Telemetry,
         replies: ReplyRule,
         caller_subjects: bool,
+        max_timeout_ms: int,
         access: Access | None,
         loans: Loans,
     ) -> None:
@@ -70,6 +71,7 @@ class Shared:
         self.telemetry = telemetry
         self.replies = replies
         self.caller_subjects = caller_subjects
+        self.max_timeout_ms = max_timeout_ms
         self.access = access
         self.loans = loans
         self.limits = Limits()
