@@ -140,16 +140,20 @@ class Scene:
         return await self.ask(self.subject(actor_id, verb, "control"), packed({"v": 1, "params": fields}))
 
     async def subscriptions(self) -> int:
-        """How many subscriptions the server knows of, of everybody, after everything sent so far."""
-        await self.connection.flush()
-        return int((await self._monitored("subsz"))["num_subscriptions"])
+        """How many subscriptions the server holds for hosts and actors of this namespace."""
 
-    async def _monitored(self, page: str) -> Any:
         def read() -> bytes:
-            with urllib.request.urlopen(f"{self.server.monitoring_url}/{page}", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.server.monitoring_url}/subsz?subs=1&limit=100000", timeout=5) as answer:
                 return bytes(answer.read())
 
-        return json.loads(await asyncio.to_thread(read))
+        found = json.loads(await asyncio.to_thread(read)).get("subscriptions_list") or []
+        return sum(one["subject"].startswith(f"theater.{self.namespace}.") for one in found)
+
+    async def settles_at(self, subscriptions: int) -> None:
+        """Wait until the server holds so many subscriptions: nothing was left behind, and nothing lost."""
+        async with asyncio.timeout(10):
+            while await self.subscriptions() != subscriptions:
+                await asyncio.sleep(0.02)
 
     @asynccontextmanager
     async def bystander(self, host: Host, within_s: float = 0.4) -> AsyncIterator[Bystander]:

@@ -17,9 +17,10 @@ from theater_bus.host.settings import HostSettings
 from theater_bus.plugins import PluginRegistry
 from theater_bus.plugins.discovery import Found
 from theater_bus.telemetry import Telemetry
+from theater_bus.testing.guests import build_wat
 from theater_bus.testing.relay import relay_guest
 
-from .conftest import Scene, check, eventually, failure
+from .conftest import OFTEN, Scene, check, eventually, failure
 
 MIB = 1 << 20
 PACT = """
@@ -149,6 +150,38 @@ async def test_an_answer_that_its_guest_has_no_room_for_is_a_memory_limit(scene:
         check(error, Internal, "rolled-back")
         assert error.details["reason"] == "memory-limit"
         assert await scene.call("t", "give", 3) == b"\0\0\0"
+
+
+REENTRANT = build_wat(
+    """(module
+      (import "test:trouble/trouble" "give" (func $give (param i32 i32 i32 i32) (result i32)))
+      (memory (export "memory") 1)
+      (global $top (mut i32) (i32.const 4096))
+      (func (export "__pack_alloc") (param $size i32) (result i32)
+        (if (i32.gt_u (local.get $size) (i32.const 4000))
+          (then (drop (call $give (i32.const 0) (i32.const 0) (i32.const 8) (i32.const 12)))))
+        (global.set $top (i32.add (global.get $top) (local.get $size)))
+        (i32.sub (global.get $top) (local.get $size)))
+      (func (export "__pack_free") (param i32 i32))
+      (func (export "give") (param i32 i32 i32 i32) (result i32)
+        (call $give (local.get 0) (local.get 1) (local.get 2) (local.get 3))))""",
+    """
+    imports { test:trouble/trouble { give: func(count: u32) -> list<u8> } }
+    exports { give: func(count: u32) -> list<u8> }
+    """,
+)
+
+
+async def test_a_guest_that_calls_its_host_while_the_host_answers_it_fails_alone(scene: Scene) -> None:
+    host = await scene.host(plugins=offering())
+    await scene.spawn(host, "t", f'name = "t"\n{OFTEN}[capabilities.trouble]\n', REENTRANT)
+    async with scene.bystander(host):
+        assert await scene.call("t", "give", 100) == bytes(100)
+        for _ in range(5):
+            error = await failure(scene.call("t", "give", 5000))
+            check(error, Internal, "rolled-back", "allocator")
+            assert error.details["reason"] == "host-call"
+        assert await scene.call("t", "give", 100) == bytes(100)
 
 
 async def test_arguments_with_too_many_nodes_are_the_guest_s_fault(scene: Scene) -> None:

@@ -64,6 +64,7 @@ async def test_a_server_killed_under_load_comes_back_and_every_call_has_an_outco
     stop.set()
     await asyncio.wait_for(asyncio.gather(*workers), 20)
     await eventually(lambda: host.bus.connected)
+    await host.bus.ready()
     assert sorted(host.actors) == sorted(f"a-{number}" for number in range(20))
     states = [await scene.theater.actor(f"a-{number}").get_state() for number in range(20)]
     assert answered <= sum(states) <= answered + failed
@@ -87,7 +88,7 @@ async def test_a_data_directory_of_another_host_is_locked_and_that_host_goes_on(
             await scene.host(data_dir=tmp_path)
         assert str(tmp_path) in str(refused.value)
         assert "Fix: " in str(refused.value)
-        assert await scene.subscriptions() == before
+        await scene.settles_at(before)
         assert await scene.call("a", "increment", 1) == 1
     await first.close(0.0)
     await scene.host(data_dir=tmp_path)
@@ -138,7 +139,7 @@ async def test_damage_in_a_data_directory_is_named_and_nothing_is_served_from_it
     with pytest.raises((ChainTampered, ConfigurationError)) as refused:
         await scene.host(data_dir=tmp_path)
     assert damaged.name in str(refused.value)
-    assert await scene.subscriptions() == before
+    await scene.settles_at(before)
 
 
 class Served:

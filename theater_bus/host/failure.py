@@ -39,7 +39,7 @@ _WHAT = {
 
 def error_of(failure: GuestFailure, entry: FunctionEntry, actor: Actor) -> ActorError:
     """The error for a call that has no result. An exception of a capability is logged here with its traceback."""
-    if failure.reason == "host-call":
+    if failure.reason == "host-call" and failure.exception is not None:
         return _of_host_call(failure.exception, entry, actor.identity.id)
     what = _WHAT.get(failure.reason, failure.message)
     error = Internal(f"the guest failed in {entry.name}: {what}", reason=failure.reason, trap=failure.message)
