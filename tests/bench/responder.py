@@ -15,10 +15,11 @@ SUBJECT = "bench.echo"
 async def raw(url: str) -> None:
     """nats-py, as its documentation shows it."""
     import nats
+    from nats.aio.msg import Msg
 
     client = await nats.connect(url)
 
-    async def answer(message: nats.aio.client.Msg) -> None:
+    async def answer(message: Msg) -> None:
         await client.publish(message.reply, message.data)
 
     await client.subscribe(SUBJECT, cb=answer)
@@ -69,7 +70,7 @@ def telemetry(sampled: bool | None):  # type: ignore[no-untyped-def]
     from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 
     class Drop(SpanExporter):
-        def export(self, spans: Sequence[object]) -> SpanExportResult:  # type: ignore[override]
+        def export(self, spans: Sequence[object]) -> SpanExportResult:
             return SpanExportResult.SUCCESS
 
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON if sampled else ALWAYS_OFF))

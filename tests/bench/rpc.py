@@ -6,8 +6,9 @@ import asyncio
 import statistics
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import cycle
 
 import nats
@@ -60,11 +61,11 @@ async def run(console: Console, rounds: int, calls: int, kinds: Sequence[str] = 
         for size in (64, 1024):
             payload = b"x" * size
             ways: dict[str, tuple[Call, int]] = {
-                "raw nats-py": (lambda payload=payload: client.request(SUBJECT, payload, timeout=10), pids["raw"]),
+                "raw nats-py": (partial(client.request, SUBJECT, payload, timeout=10), pids["raw"]),
                 # The same responder, asked through our reply mux: what the host adds, without what the client saves.
-                "raw, our client": (lambda payload=payload: _request(connection, payload), pids["raw"]),
+                "raw, our client": (partial(_request, connection, payload), pids["raw"]),
                 "FastStream RPC": (
-                    lambda payload=payload: broker.request(payload, f"{SUBJECT}.faststream", timeout=10),
+                    partial(broker.request, payload, f"{SUBJECT}.faststream", timeout=10),
                     pids["faststream"],
                 ),
             }
@@ -104,7 +105,7 @@ def _request(connection: Connection, payload: bytes) -> Awaitable[Outcome]:
     return reply
 
 
-def _caller(theater, payload: bytes, numbers: list[int]) -> Callable[[], object]:  # type: ignore[no-untyped-def]
+def _caller(theater, payload: bytes, numbers: list[int]) -> Call:  # type: ignore[no-untyped-def]
     handles = cycle([theater.actor(f"echo-{number}") for number in numbers])
     params = [payload]
     return lambda: next(handles).call_function("echo", params, keyed=False)
