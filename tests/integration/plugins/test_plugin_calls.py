@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from theater_bus.capability import Capability, CapabilityError
+from theater_bus.core.manifest import from_mapping
 from theater_bus.core.values.cgrf import decode
 from theater_bus.errors import HandlerError, OperationTimeout
 from theater_bus.host.spawning import SpawnRequest
 from theater_bus.telemetry import Telemetry
 from theater_bus.testing import guest, relay_guest
-from theater_bus.testing.running import from_mapping
 
 CALLER = guest("caller")
 
