@@ -63,6 +63,8 @@ CANCEL_GRACE_MS = 1000.0
 """What a cancelled host function has for its clean-up before it is abandoned."""
 ANSWER_S = 2.0
 """How long a spawn waits for another host to claim the id. The server says at once when nobody listens for it."""
+OWN_ID_S = 0.5
+"""How long a start waits for another host of its id; one that died lately may still count as a listener."""
 
 
 class _Lanes:
@@ -146,8 +148,9 @@ class Host:
     ) -> Self:
         """Connect, load the plugins, recover what the data directory holds, and begin to answer.
 
-        Raises `ConnectionLost`, `ConfigurationError`, or `PluginError` for a plugin that refuses the start; in
-        production also for one that is allowed and cannot be loaded, which might be the one that says no.
+        Raises `ConnectionLost`, `ConfigurationError` (also for an id that another host has), or `PluginError` for a
+        plugin that refuses the start; in production also for one that is allowed and cannot be loaded, which might be
+        the one that says no.
         """
         if registry is None:
             registry = await asyncio.to_thread(PluginRegistry.discover, allow=settings.allowed_plugins())
@@ -173,6 +176,7 @@ class Host:
         return host
 
     async def _begin(self) -> None:
+        await self._check_own_id()
         await self.telemetry.start()
         self._register_gauges()
         for result in await self.registry.run("theater_host_starting", host=self.id, namespace=self.namespace):
@@ -194,6 +198,18 @@ class Host:
         await self.bus.ready()
         self.telemetry.event(
             "host.started", host=self.id, namespace=self.namespace, server=",".join(self.settings.servers)
+        )
+
+    async def _check_own_id(self) -> None:
+        """Raise `ConfigurationError` when a host of this id answers: every verb would be done by both."""
+        try:
+            await self.bus.services.request_one(self.subjects.host(self.id, "info"), b"", timeout_s=OWN_ID_S)
+        except (ActorError, ConnectionLost):
+            return
+        raise ConfigurationError(
+            "host_id",
+            f"a host {self.id!r} runs already in namespace {self.namespace!r}",
+            "stop it, or give this one another id with --host-id or THEATER_BUS_HOST_ID",
         )
 
     def _register_gauges(self) -> None:

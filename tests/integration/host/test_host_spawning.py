@@ -12,6 +12,7 @@ from theater_bus.errors import (
     ActorError,
     ActorExists,
     ChannelClosed,
+    ConfigurationError,
     FunctionNotFound,
     HandlerError,
     Internal,
@@ -205,3 +206,13 @@ async def test_a_draining_host_takes_nothing_new_and_lets_what_runs_finish(stage
     assert await running == 1
     assert await drained == {"accepted": True, "actors": 1}
     assert host.actors == {}
+
+
+async def test_a_host_whose_id_another_one_has_does_not_start(stage: Stage) -> None:
+    first = await stage.host()
+    with pytest.raises(ConfigurationError, match=f"a host '{first.id}' runs already"):
+        await stage.host(host_id=first.id)
+    await stage.spawn(first, "a")
+    assert (await stage.info("a"))["host"] == first.id
+    await first.close()
+    assert (await stage.host(host_id=first.id)).id == first.id
