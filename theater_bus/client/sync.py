@@ -25,7 +25,7 @@ from theater_bus.client.connecting import Connecting, Servers, connect
 from theater_bus.client.inspection import Inspection
 from theater_bus.client.session import DEFAULT_TIMEOUT_S
 from theater_bus.client.sugar import Calls, bind
-from theater_bus.client.theater import Theater
+from theater_bus.client.theater import Begin, Theater
 from theater_bus.client.unset import UNSET, Unset
 from theater_bus.core.chain.events import Event
 from theater_bus.core.wire.subjects import DEFAULT_NAMESPACE
@@ -270,10 +270,13 @@ class SyncTheater(_Wrapper[Theater]):
         id: str | None = None,
         state: Any | Unset = UNSET,
         host: str | None = None,
+        begin: Begin = "new",
         timeout: float = DEFAULT_TIMEOUT_S,
     ) -> SyncActorHandle:
         """Start an actor; returns its handle when it answers. As `Theater.spawn`."""
-        spawning = self._inner.spawn(manifest, package=package, id=id, state=state, host=host, timeout=timeout)
+        spawning = self._inner.spawn(
+            manifest, package=package, id=id, state=state, host=host, begin=begin, timeout=timeout
+        )
         return SyncActorHandle(self._runner.run(spawning), self._runner)
 
     def watch(self, actor_id: str) -> Iterator[Event]:

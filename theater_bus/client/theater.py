@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from theater_bus.bus import BusSettings, Connection
 from theater_bus.client.actor import ActorHandle
@@ -24,7 +24,10 @@ from theater_bus.core.wire.subjects import Subjects
 from theater_bus.errors import ActorError, ChannelClosed, ConnectionLost, OperationTimeout, SpawnRefused
 from theater_bus.telemetry import Telemetry
 
-__all__ = ["Theater"]
+__all__ = ["Begin", "Theater"]
+
+Begin: TypeAlias = Literal["new", "continue", "fresh"]
+"""How a spawn begins whose id has a chain that ended: not at all, from its last state, from the initial one."""
 
 PING_S: Final = 0.25
 PING_STALL_S: Final = 0.05
@@ -100,13 +103,16 @@ class Theater:
         id: str | None = None,
         state: Any | Unset = UNSET,
         host: str | None = None,
+        begin: Begin = "new",
         timeout: float = DEFAULT_TIMEOUT_S,
     ) -> ActorHandle:
         """Start an actor; returns its handle when it answers.
 
         `manifest` is a path, TOML text, or its tables; `package` the module (default: what the manifest names, relative
         to its folder), which travels through the object store where the host does not have it. `id` and `state` win
-        over the manifest's. Without `host` the one with the fewest actors is chosen.
+        over the manifest's. Without `host` the one with the fewest actors is chosen. `begin` says what to do with an id
+        whose chain ended and is kept: refuse (`new`), go on from its last state (`continue`), or from the initial one
+        (`fresh`).
 
         Raises `SpawnRefused` with what to change, `ActorExists`, what `init` ended with, and `ChannelClosed` when no
         host answers.
@@ -120,6 +126,8 @@ class Theater:
             fields["id"] = check_name(id, "id")
         if state is not UNSET:
             fields["state"] = state
+        if begin != "new":
+            fields[begin] = True
         try:
             async with asyncio.timeout(timeout):
                 host = host or await self._least_loaded()
@@ -228,7 +236,8 @@ class Theater:
             message = await session.connection.request_one(session.subjects.host(host, verb), body, timeout_s=timeout_s)
         except ChannelClosed as error:
             raise ChannelClosed(
-                f"host {host!r} does not answer in namespace {self.namespace!r}. Fix: check its id (`theater-bus ps`)"
+                f"host {host!r} does not answer in namespace {self.namespace!r}. "
+                "Fix: check its id (`theater-bus ps --hosts`)"
             ) from error
         except ConnectionLost as error:
             raise _closed(error) from error

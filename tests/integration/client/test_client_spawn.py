@@ -15,6 +15,8 @@ from theater_bus.bus.objects import ObjectStore
 from theater_bus.errors import ActorExists, ChannelClosed, ConfigurationError, SerializationError, SpawnRefused
 from theater_bus.testing.guests import guest
 
+from .conftest import StartHost
+
 COUNTER = guest("counter")
 DIGEST = hashlib.sha256(COUNTER.wasm).digest()
 NO_PACKAGE = COUNTER.manifest_text.replace('package = "counter.wasm"\n', "")
@@ -43,6 +45,25 @@ async def test_tables_and_bytes_do_as_well(host: Any, theater: Theater, folder: 
     assert (counter.id, await counter.get_state()) == ("mine", 3)
     other = await theater.spawn(tables, package=folder / "counter.wasm")
     assert await other.get_state() == 3
+
+
+async def test_an_id_whose_chain_ended_goes_on_from_the_last_state_or_from_the_initial_one(
+    start_host: StartHost, theater: Theater, folder: Path, tmp_path: Path
+) -> None:
+    await start_host(data_dir=tmp_path / "data")
+    kept = COUNTER.manifest_text + '[chain]\ndurability = "file"\n'
+
+    async def spawned(**begin: Any) -> int:
+        actor = await theater.spawn(kept, package=COUNTER.wasm, id="kept", **begin)
+        found = int(await actor.call.increment(1))
+        await actor.shutdown()
+        return found
+
+    assert await spawned() == 1
+    with pytest.raises(ActorExists, match="--continue"):
+        await spawned()
+    assert await spawned(begin="continue") == 2
+    assert await spawned(begin="fresh") == 1
 
 
 async def test_the_module_travels_through_the_object_store_once(host: Any, theater: Theater) -> None:

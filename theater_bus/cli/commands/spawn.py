@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from theater_bus.cli.arguments import json_argument
-from theater_bus.cli.command import define
+from theater_bus.cli.command import UsageProblem, define
 from theater_bus.cli.invocation import Invocation
+
+if TYPE_CHECKING:
+    from theater_bus.client.theater import Begin
 
 __all__ = ["command"]
 
@@ -21,6 +25,8 @@ __all__ = ["command"]
     "--package", type=click.Path(path_type=Path), metavar="FILE", help="The module, instead of the manifest's."
 )
 @click.option("--host", metavar="HOST", help="The host to run it; without it the one with the fewest actors.")
+@click.option("--continue", "go_on", is_flag=True, help="Of an id whose chain ended, go on from its last state.")
+@click.option("--fresh", is_flag=True, help="Of an id whose chain ended, go on from the initial state.")
 def command(
     invocation: Invocation,
     manifest: Path,
@@ -28,6 +34,8 @@ def command(
     state: str | None,
     package: Path | None,
     host: str | None,
+    go_on: bool,
+    fresh: bool,
 ) -> None:
     """Start an actor from its MANIFEST (TOML) and print its id when it answers.
 
@@ -35,13 +43,22 @@ def command(
     """
     from theater_bus.client.unset import UNSET
 
+    if go_on and fresh:
+        raise UsageProblem("--continue and --fresh exclude one another", "use one of them")
     invocation.doing = f"spawn {manifest}"
+    begin: Begin = "continue" if go_on else "fresh" if fresh else "new"
     initial = UNSET if state is None else json_argument(state, "--state")
 
     async def main() -> None:
         async with invocation.theater() as theater:
             actor = await theater.spawn(
-                manifest, package=package, id=actor_id, state=initial, host=host, timeout=invocation.timeout_s
+                manifest,
+                package=package,
+                id=actor_id,
+                state=initial,
+                host=host,
+                begin=begin,
+                timeout=invocation.timeout_s,
             )
             status = await actor.get_status(timeout=invocation.timeout_s)
         shown = {"id": actor.id, "name": status.name, "host": status.host, "phase": status.phase}
