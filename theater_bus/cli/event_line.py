@@ -18,6 +18,9 @@ from theater_bus.errors import TheaterError
 __all__ = ["event_document", "event_line"]
 
 _WIDTH = 48
+_NARROW = 24
+_BESIDE = 48
+"""Columns of a line beside the summary."""
 
 
 def event_document(event: Event) -> dict[str, Any]:
@@ -25,10 +28,14 @@ def event_document(event: Event) -> dict[str, Any]:
     return dict(describe(event, _rendered))
 
 
-def event_line(event: Event) -> str:
-    """`    3  12:00:01.234  call       increment(5)  ← alice   9f3c1a20`."""
+def event_line(event: Event, columns: int = 0) -> str:
+    """`    3  12:00:01.234  call        increment(5)  from alice   9f3c1a20`, in `columns` where they are given."""
     moment = datetime.fromtimestamp(event.time_ns / 1e9, UTC).strftime("%H:%M:%S.%f")[:-3]
-    return f"{event.seq:>6}  {moment}  {event.type:<10}  {_summary(event):<{_WIDTH}}  {event.hash.hex()[:12]}"
+    summary = _summary(event)
+    width = _WIDTH if not columns else max(_NARROW, columns - _BESIDE)
+    if columns and len(summary) > width:
+        summary = summary[: width - 1] + "…"
+    return f"{event.seq:>6}  {moment}  {event.type:<10}  {summary:<{width}}  {event.hash.hex()[:12]}"
 
 
 def _summary(event: Event) -> str:
@@ -42,9 +49,11 @@ def _summary(event: Event) -> str:
             return f"{body.function}({_arguments(body.params)}){caller}"
         case LogRun():
             first = body.lines[0] if body.lines else ""
-            return f"log {first!r:.34}" + (f" and {body.count - 1} more" if body.count > 1 else "")
+            shown = first if len(first) <= 34 else first[:33] + "…"
+            return f"log {shown!r}" + (f" and {body.count - 1} more" if body.count > 1 else "")
         case HostCall():
-            return f"{body.interface}/{body.function}({_arguments(body.input)}) {body.outcome}"
+            answer = body.outcome if body.outcome != "returned" or body.output is None else _short(body.output)
+            return f"{body.function}({_arguments(body.input)}) → {answer}  {body.interface}"
         case Result():
             state = ", state as before" if body.state is None else f", state {_short(body.state)}"
             return f"{_short(body.value)}{state}"

@@ -13,6 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from math import isfinite
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -34,12 +35,11 @@ class Output:
         if self._console is None:
             from rich.console import Console
 
-            width = None if sys.stdout.isatty() else int(os.environ.get("COLUMNS", "100"))
             self._console = Console(
                 highlight=False,
                 no_color=not self.colours,
                 force_terminal=None,
-                width=width,
+                width=None if sys.stdout.isatty() else _columns(),
                 soft_wrap=False,
                 markup=True,
             )
@@ -84,17 +84,28 @@ class Output:
         return f"\x1b[2m{text}\x1b[0m" if self.colours else text
 
     @property
+    def columns(self) -> int:
+        """How wide the terminal is; 0 where stdout is none, and nothing needs to be cut."""
+        return get_terminal_size().columns if sys.stdout.isatty() else 0
+
+    @property
     def colours(self) -> bool:
         """Whether stdout is a terminal that wants colours."""
         return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def _write(self, text: str | RenderableType) -> None:
         if isinstance(text, str):
-            print(text)
+            sys.stdout.write(text + "\n")  # in one piece: stderr may be the same terminal
         else:
             with self.console.capture() as captured:
                 self.console.print(text)
             print("\n".join(line.rstrip() for line in captured.get().rstrip("\n").split("\n")))
+
+
+def _columns() -> int:
+    """How wide text is that does not go to a terminal."""
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdecimal() and int(given) else 100
 
 
 def make_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from theater_bus.cli.commands.chain import verdict_text, verified
 from theater_bus.cli.event_line import event_document, event_line
 from theater_bus.cli.output import Output, compact, facts, json_form, shown_bytes, shown_ns
-from theater_bus.core.chain.bodies import Genesis
+from theater_bus.core.chain.bodies import Genesis, HostCall, LogRun
 from theater_bus.core.chain.events import Event, decode_event
 from theater_bus.core.chain.segments import Segment, Spilled
 from theater_bus.core.chain.verify import Verdict
@@ -66,6 +66,15 @@ def test_an_empty_table_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "nothing here\n"
 
 
+@pytest.mark.parametrize(("columns", "rows"), [("12", 2), ("", 1), ("0", 1), ("wide", 1)])
+def test_a_table_in_a_file_is_as_wide_as_columns_say(
+    columns: str, rows: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    Output().table({}, ("A",), [("x" * 20,)], "nothing")
+    assert len(capsys.readouterr().out.splitlines()) == 1 + rows
+
+
 def test_a_fact_of_several_lines_is_indented(capsys: pytest.CaptureFixture[str]) -> None:
     Output().pairs({}, [("a", "1"), ("bcd", "2\n3")])
     assert capsys.readouterr().out == "a    1\nbcd  2\n     3\n"
@@ -89,6 +98,23 @@ def test_every_kind_of_event_is_one_line_and_one_document(event: Event) -> None:
     assert event.type in line
     assert event.hash.hex()[:12] in line
     assert json.loads(json.dumps(event_document(event)))["seq"] == event.seq
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.seq} {event.type}")
+@pytest.mark.parametrize("columns", [80, 132])
+def test_an_event_fits_a_terminal(event: Event, columns: int) -> None:
+    assert len(event_line(event, columns)) <= columns
+
+
+def test_a_host_call_says_what_the_guest_was_told_and_a_log_what_was_left_out() -> None:
+    logged, sent = (event for event in EVENTS if event.type == "host-call")
+    assert isinstance(logged.body, LogRun)
+    assert isinstance(sent.body, HostCall)
+    long = replace(logged, body=replace(logged.body, count=1, lines=("ab" * 30,)))
+    told = replace(sent, body=replace(sent.body, outcome="returned", output=b"\x01"))
+    assert f"  log '{'ab' * 16}a…'  " in event_line(long)
+    assert '("68656c6c6f") → queued  theater:simple/message' in event_line(sent)
+    assert '("68656c6c6f") → "01"  theater:simple/message' in event_line(told)
 
 
 def chain() -> list[Segment]:

@@ -48,9 +48,10 @@ def command(invocation: Invocation, actor_id: str, from_seq: int, follow: bool, 
 async def _print(invocation: Invocation, events: AsyncIterator[Event]) -> None:
     from theater_bus.cli.event_line import event_document, event_line
 
+    out = invocation.out
     async with aclosing(events):  # type: ignore[type-var]
         async for event in events:
-            invocation.out.line(event_document(event), lambda event=event: event_line(event))  # type: ignore[misc]
+            out.line(event_document(event), lambda event=event: event_line(event, out.columns))  # type: ignore[misc]
 
 
 async def _verify(invocation: Invocation, actor: ActorHandle, from_seq: int) -> int:
