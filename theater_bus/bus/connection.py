@@ -320,7 +320,7 @@ class Connection:
                 await self._mux.idle()
                 await self._round_trip()
         except (TimeoutError, ConnectionLost) as error:
-            log.warning("draining the connection to NATS was cut short: %s", error)
+            log.warning("draining the connection to NATS was cut short: %s", str(error) or type(error).__name__)
         finally:
             await self.close()
 

@@ -50,8 +50,8 @@ def as_error(failure: BusFailure, subject: str, timeout_s: float | None = None) 
             return ChannelClosed(f"nobody listens to {subject}", ran="never")
         case BusFailure.PERMISSION_DENIED:
             return PermissionDenied(
-                f"NATS does not let this user call {subject}. Fix: allow it in the user's permissions "
-                "(publish to the subject, subscribe to the inbox prefix)",
+                f"NATS does not let this user call {subject}, or not hear the reply. Fix: allow the subject in the "
+                "user's permissions, and set `inbox_prefix` to the inbox that they name",
                 ran="never",
             )
         case BusFailure.DISCONNECTED:

@@ -70,12 +70,13 @@ class Refusals:
         """This user may not hear replies."""
         return PermissionDenied(
             f"NATS does not let this user subscribe to {pattern}, so no reply could arrive. "
-            "Fix: set inbox_prefix to the one that the user's permissions allow"
+            "Fix: set `inbox_prefix` to the one that the user's permissions allow"
         )
 
     def subscriptions_denied(self, subjects: Sequence[str]) -> PermissionDenied:
         """NATS refused these subscriptions."""
         return PermissionDenied(
-            f"NATS does not let this user subscribe to {', '.join(subjects)}. Fix: allow it in the user's permissions",
+            f"NATS does not let this user subscribe to {', '.join(subjects)}. Fix: allow it in the user's "
+            "permissions; for an inbox, set `inbox_prefix` to the one that they name",
             subjects=list(subjects),
         )

@@ -24,7 +24,9 @@ def json_argument(text: str, what: str) -> Any:
     except SerializationError as error:
         reason = error.message.partition(". Fix: ")[0]
         fix = "write JSON"
-        if text and text[0] not in '{["-0123456789':
+        if text.startswith("--"):
+            fix = f"there is no option {text[:40]}; see `theater-bus call --help`"
+        elif text and text[0] not in '{["-0123456789':
             fix = f"""a text stands in quotes, for the shell as well: '"{text[:40]}"'"""
         raise UsageProblem(f"{what} is {text[:60]!r}: {reason}", fix) from None
 

@@ -124,7 +124,7 @@ def _split(message: str) -> tuple[str, str]:
 def _actor_error(error: ActorError, doing: str) -> Failure:
     from theater_bus.core.wire.error_guide import GUIDE
 
-    why, fix = _split(error.message)
+    why, fix = _split(error.message.replace("`inbox_prefix`", "--inbox-prefix"))
     guide = GUIDE.get(error.code)
     fix = _ADVICE.get(error.code, "").replace("ID", error.actor or "ID") or fix or (guide.advice if guide else "")
     told = {"rolled-back": "; it was rolled back", "unknown": "; whether it ran is unknown"}.get(error.ran, "")

@@ -104,8 +104,15 @@ def _settings(name: str, cls: type[Capability], given: Mapping[str, Plain], when
     try:
         return cls.Settings.model_validate(dict(given))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, p['loc'])) or name}: {p['msg']}" for p in error.errors(include_url=False)
-        )
-        known = ", ".join(sorted(cls.Settings.model_fields)) or "none"
-        raise SpawnRefused(f"[capabilities.{name}]: {when}{problems}. Settings: {known}", capability=name) from None
+        known = sorted(cls.Settings.model_fields)
+        found = error.errors(include_url=False)
+        problems = "; ".join(f"{'.'.join(map(str, one['loc'])) or name}: {_problem(one, known)}" for one in found)
+        fix = f"its settings are {', '.join(known)}" if known else "it has no settings; leave them out"
+        raise SpawnRefused(f"[capabilities.{name}]: {when}{problems}. Fix: {fix}", capability=name) from None
+
+
+def _problem(one: Mapping[str, Any], known: Sequence[str]) -> str:
+    if one["type"] == "extra_forbidden":
+        near = get_close_matches(str(one["loc"][-1]), known, n=1)
+        return "is no setting" + (f", did you mean {near[0]}?" if near else "")
+    return f"{one['msg']} (found {one['input']!r:.60})"

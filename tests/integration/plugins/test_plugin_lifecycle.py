@@ -161,7 +161,11 @@ async def test_genesis_names_the_digest_of_the_grants(start_host: Any, tool: Any
         ({"tool": {"mode": "fast"}}, {}, "tool.mode: nothing; the manifest asks for safe, the host allows fast"),
         ({"*": {}}, {"timeout_ms": "much"}, r"\[capabilities.tool\]: timeout_ms: Input should be a valid integer"),
         ({"*": {}}, {"hosts": ["http://x"]}, r"\[capabilities.tool\]: hosts 'http://x' is no host"),
-        ({"*": {}}, {"host": []}, r"host: Extra inputs are not permitted. Settings: hosts, mode, timeout_ms"),
+        (
+            {"*": {}},
+            {"host": []},
+            r"host: is no setting, did you mean hosts\?. Fix: its settings are hosts, mode, timeout_ms",
+        ),
     ],
 )
 async def test_what_is_not_granted_refuses_the_spawn_and_says_what_to_add(

@@ -44,3 +44,9 @@ def test_a_text_without_quotes_is_told_how_to_quote() -> None:
     with pytest.raises(UsageProblem) as caught:
         parameters(["hello"], None)
     assert """'"hello"'""" in caught.value.fix
+
+
+def test_an_option_that_is_none_is_told_so() -> None:
+    with pytest.raises(UsageProblem) as caught:
+        parameters(["5", "--as"], None)
+    assert caught.value.fix == "there is no option --as; see `theater-bus call --help`"

@@ -75,7 +75,7 @@ async def test_parameters_may_be_named_and_settings_are_checked() -> None:
         assert await desk.call("join", left_part="a", right=b"b") == "a+b"
         with pytest.raises(CapabilityError, match="nothing to join"):
             await desk.call("join", "", b"")
-    with pytest.raises(SpawnRefused, match="Settings: mark"):
+    with pytest.raises(SpawnRefused, match="settings are mark"):
         async with capability_harness(Desk, {"mrak": "+"}):
             pass
 

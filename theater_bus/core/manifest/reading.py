@@ -49,7 +49,8 @@ def parse_manifest(text: str, source: str = "manifest") -> Manifest:
     try:
         found = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
-        raise SpawnRefused(f"{source}: not TOML: {error}", source=source, problems=[]) from None
+        fix = "Fix: correct it; a text stands in quotes, a section's name in brackets"
+        raise SpawnRefused(f"{source}: not TOML: {error}. {fix}", source=source, problems=[]) from None
     return _read(found, source, lines_of(text))
 
 

@@ -135,7 +135,7 @@ _ENTRIES = (
         errors.SpawnRefused,
         ("never",),
         "manifest, package, hash, capability or grant do not fit",
-        "the message says what to add where",
+        "change the manifest, the package or the grant as the message says",
     ),
     Guide(
         errors.GuestError,
