@@ -101,12 +101,16 @@ def test_parameters_come_in_order_or_by_name_and_never_include_the_state():
     ("params", "path", "saying"),
     [
         (None, "params", r"2 parameters \(items, dry-run\), found 0 parameters"),
-        ([[]], "params", "found 1 parameters"),
+        ([[]], "params", "found 1 parameter"),
         ([[], None, 3], "params", "found 3 parameters"),
         (5, "params", "found int 5"),
         ("ab", "params", "found str 'ab'"),
         ({"items": []}, "params", "no field dry-run"),
-        ({"items": [], "dry-run": None, "state": 1}, "params", "unknown field str 'state'"),
+        (
+            {"items": [], "dry-run": None, "state": 1},
+            "params",
+            "fields items, dry-run, found the unknown field str 'state'",
+        ),
         ([[{"name": "a", "amount": 1}, {"name": 7, "amount": 1}], None], "params.items[1].name", "found int 7"),
         ([[], 1], "params.dry-run", "must be bool, found int 1"),
     ],
@@ -118,6 +122,14 @@ def test_parameters_that_do_not_fit_are_refused_with_function_and_path(params, p
     assert refused.value.details["path"] == path
     assert refused.value.message.startswith("order: params")
     assert refused.value.ran == "never"
+
+
+def test_a_named_parameter_of_a_function_without_any_is_refused() -> None:
+    codec = function_codec(Function("ping", (), None), False)
+    with pytest.raises(
+        TypeMismatch, match="ping: params must be a map of parameters without fields, found the unknown"
+    ):
+        codec.encode_params({"a": 1})
 
 
 @pytest.mark.parametrize(
@@ -160,7 +172,7 @@ def test_functions_without_parameters_take_none_empty_list_and_empty_map():
         assert codec.encode_params(params).standalone == unit
     assert codec.check_params(unit).standalone == unit
     assert decode(codec.call_input(None, codec.check_params(unit))) == pair(decode(NO_STATE.standalone()))
-    with pytest.raises(TypeMismatch, match="no parameters, found 1 parameters"):
+    with pytest.raises(TypeMismatch, match="no parameters, found 1 parameter"):
         codec.encode_params([1])
 
 

@@ -331,7 +331,8 @@ def aligner(names: list[str], what: str) -> Callable[[dict[object, object]], dic
         for key, item in value.items():
             name = key if key in declared else folded.get(fold_name(key)) if type(key) is str else None
             if name is None:
-                raise Fault(f"{what} with the fields {', '.join(names)}", f"the unknown field {shown(key)}")
+                fields = f"with the fields {', '.join(names)}" if names else "without fields"
+                raise Fault(f"{what} {fields}", f"the unknown field {shown(key)}")
             if name in found:
                 raise Fault(what, f"the field {name} twice")
             found[name] = item

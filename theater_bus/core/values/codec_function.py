@@ -59,7 +59,7 @@ class FunctionCodec:
         self._encoders = [compile_encoder(param.type, False) for param in params]
         self._json_encoders = [compile_encoder(param.type, True) for param in params]
         self._checkers = [compile_checker(param.type) for param in params]
-        self._aligned = aligner(list(self.param_names), "parameters")
+        self._aligned = aligner(list(self.param_names), "a map of parameters")
         self._read = outcome_reader(function.result, function.params[0].type if stateful else None)
         self._learn = frame_learner(function.result, limits) if stateful else None
         self._frame: Frame | None = None
@@ -155,18 +155,22 @@ class FunctionCodec:
         if not isinstance(params, list | tuple):
             raise Fault(self._expected(), shown(params))
         if len(params) != len(names):
-            raise Fault(self._expected(), f"{len(params)} parameters")
+            raise Fault(self._expected(), _counted(len(params)))
         return list(params)
 
     def _expected(self) -> str:
         names = self.param_names
-        return f"{len(names)} parameters ({', '.join(names)})" if names else "no parameters"
+        return f"{_counted(len(names))} ({', '.join(names)})" if names else "no parameters"
 
     def _wrong_result(self, fault: Fault) -> TypeMismatch:
         result = self.function.result
         declared = "nothing" if result is None else format_type(result)
         error = fault.mismatch("result", self.function.name)
         return TypeMismatch(f"{error.message}; declared is {declared}", **error.details, declared=declared)
+
+
+def _counted(count: int) -> str:
+    return "1 parameter" if count == 1 else f"{count} parameters"
 
 
 @lru_cache(maxsize=4096)
