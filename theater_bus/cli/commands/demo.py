@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from shutil import which
 from time import perf_counter
 
 from theater_bus.cli.command import define
@@ -34,6 +37,8 @@ def command(invocation: Invocation) -> None:
         tell.scene("Your turn")
         tell.line(f"That took {took_s:.1f} s; server, host and files are gone again. To keep one running:")
         tell.line()
+        if which("theater-bus") is None:
+            tell.line(f"export PATH={Path(sys.executable).parent}:$PATH")
         tell.line("theater-bus serve --embedded                    # in one terminal")
         tell.line(f"theater-bus spawn {GUESTS / 'counter.toml'} --id mine")
         tell.line(

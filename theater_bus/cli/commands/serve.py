@@ -280,7 +280,8 @@ def _say_ready(invocation: Invocation, host: Host, metrics_url: str | None) -> N
     }
 
     def text() -> str:
-        actors = f", {len(host.actors)} actors recovered" if host.actors else ""
+        count = len(host.actors)
+        actors = f", {count} actor{'' if count == 1 else 's'} recovered" if count else ""
         metrics = f", metrics at {metrics_url}" if metrics_url else ""
         return f"ready: host {host.id} serves namespace {host.namespace!r} at {server}{actors}{metrics}"
 
