@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import msgpack
@@ -156,8 +156,12 @@ class Scene:
                 await asyncio.sleep(0.02)
 
     @asynccontextmanager
-    async def bystander(self, host: Host, within_s: float = 0.4) -> AsyncIterator[Bystander]:
-        """Keep calling an actor of `host`; at the end every call was answered, and none took longer than `within_s`."""
+    async def bystander(self, host: Host, within_s: float = 0.5) -> AsyncIterator[Bystander]:
+        """Keep calling an actor of `host`; at the end every call was answered, and none waited for long.
+
+        `within_s` is the CPU time that the thread of the event loop may have spent on others meanwhile, so that a busy
+        machine is no failure; by the clock it may be ten times as long.
+        """
         seen = Bystander()
         actor_id = f"bystander-{next(_numbers)}"
         await self.counter(host, actor_id)
@@ -166,30 +170,33 @@ class Scene:
 
         async def watch() -> None:
             while not stop.is_set():
-                started = perf_counter()
+                started, busy = perf_counter(), thread_time()
                 message = await connection.request_one(subject, b"[1]", timeout_s=20)
                 seen.calls += 1
                 assert decode_reply(message.data, message.headers).value == seen.calls
+                seen.busy_s = max(seen.busy_s, thread_time() - busy)
                 seen.worst_s = max(seen.worst_s, perf_counter() - started)
                 await asyncio.sleep(0.002)
 
         watching = asyncio.create_task(watch())
         await eventually(lambda: seen.calls or watching.done())
-        seen.worst_s = 0.0
+        seen.worst_s = seen.busy_s = 0.0
         try:
             yield seen
         finally:
             stop.set()
             await watching
-        assert seen.worst_s < within_s, f"a bystander waited {seen.worst_s:.3f} s"
+        assert seen.busy_s < within_s, f"a bystander waited while others had the loop for {seen.busy_s:.3f} s"
+        assert seen.worst_s < 10 * within_s, f"a bystander waited {seen.worst_s:.3f} s"
 
 
 class Bystander:
-    """What the caller of the bystander saw: answers, and the longest time to one."""
+    """What the caller of the bystander saw: answers, and the longest time to one, by the clock and of the loop."""
 
     def __init__(self) -> None:
         self.calls = 0
         self.worst_s = 0.0
+        self.busy_s = 0.0
 
 
 StartServer = Callable[..., Awaitable[EmbeddedServer]]

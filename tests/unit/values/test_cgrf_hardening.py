@@ -125,11 +125,11 @@ def test_values_are_capped_at_256_levels_in_any_order_of_nodes():
 
 def test_a_large_buffer_that_is_not_canonical_is_refused_before_it_is_decoded():
     hostile_ones = chain(100_001), buffer(*[U8_NODE] * 20_001)
-    started = time.perf_counter()
+    started = time.thread_time()
     for hostile in hostile_ones:
         with pytest.raises(SerializationError, match="not canonical, which above 20,000 nodes"):
             parse(hostile)
-    assert time.perf_counter() - started < 0.25
+    assert time.thread_time() - started < 0.25
     with pytest.raises(SerializationError, match="256 levels"):
         decode(chain(100_001))
     wide = buffer(*[U8_NODE] * 50_000, (Kind.TUPLE, u32(50_000, *range(50_000))))
@@ -145,9 +145,9 @@ def test_a_small_buffer_does_not_expand_to_more_than_may_be_written_anew():
 
 def test_shared_children_are_counted_as_often_as_they_occur():
     doubling = [U8_NODE] + [(Kind.TUPLE, u32(2, i, i)) for i in range(40)]
-    started = time.perf_counter()
+    started = time.thread_time()
     refuse(buffer(*doubling), "expands to")
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
     big = [(Kind.STRING, u32(100_000) + b"x" * 100_000), (Kind.TUPLE, u32(1000, *([0] * 1000)))]
     refuse(buffer(*big), "over the limits")
     small = [U8_NODE] + [(Kind.TUPLE, u32(2, i, i)) for i in range(5)]

@@ -569,9 +569,9 @@ def test_long_values_are_cut_in_messages():
 def test_long_lists_of_one_kind_of_number_are_inferred_as_one_array(plain, kind):
     assert infer(plain).elem is kind
     assert repr(plain_of(infer(plain))) == repr(plain)
-    started = time.perf_counter()
+    started = time.thread_time()
     infer([plain[0]] * 1_000_000)
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_numbers_that_fit_into_no_one_kind_are_refused_or_mixed():
@@ -602,20 +602,20 @@ def test_parameters_with_too_many_nodes_are_refused_before_they_are_made(type_, 
     assert codec.encode_params([plain], max_nodes=100).count == codec.encode_params([plain]).count == nodes
     more = {str(key): "x" for key in range(1_000)} if isinstance(plain, dict) else plain * 1_000
     if nodes > 1:
-        started = time.perf_counter()
+        started = time.thread_time()
         with pytest.raises(TooLarge, match=r"more than 100 nodes.*decode_nodes"):
             codec.encode_params([more], max_nodes=100)
-        assert time.perf_counter() - started < 0.1
+        assert time.thread_time() - started < 0.1
 
 
 def test_a_large_value_is_shown_by_its_beginning_at_once():
     codec = value_codec(Scalar.U8)
     deep = {"a": {"b": {"c": {"d": {"e": {"f": {"g": {"h": 1}}}}}}}}
     large = [[[1] * 10] * 500_000, {str(key): [key] for key in range(300_000)}, deep]
-    started = time.perf_counter()
+    started = time.thread_time()
     for value in large:
         with pytest.raises(TypeMismatch, match=r"found (list|dict) .{1,45}$"):
             codec.encode(value)
-    assert time.perf_counter() - started < 0.2
+    assert time.thread_time() - started < 0.2
     with pytest.raises(TypeMismatch, match=r"found dict {'a': {'b': {'c': {'d': {'e': {'f': {…}}…"):
         codec.encode(deep)
