@@ -1,12 +1,14 @@
-"""What holds for tests of running hosts and clients: code of ours that blocks the event loop is a failure."""
+"""What holds for all tests: which are measured for coverage, and that code of ours never blocks the event loop."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
 
+UNIT = Path(__file__).parent / "unit"
 WATCHED = ("integration/host", "integration/client", "integration/plugins", "tests/faults")
 # What may block: it runs before anything is served, or it is for development and tests only.
 _MAY_BLOCK = {
@@ -27,6 +29,16 @@ _MAY_BLOCK = {
     "theater_bus/telemetry/telemetry.py": {"__init__"},
     "<frozen importlib._bootstrap>": {"_find_and_load"},
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Only tests of `tests/unit` count as coverage of the core.
+
+    The others run hosts under load and with deadlines, and tracing slows the core down several times.
+    """
+    for item in items:
+        if not item.path.is_relative_to(UNIT):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.fixture(autouse=True)

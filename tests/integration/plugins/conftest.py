@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -94,10 +94,12 @@ class Tool(Capability):
 
 
 @pytest.fixture
-def tool() -> type[Tool]:
+def tool() -> Iterator[type[Tool]]:
     """A class of its own for every test, so that nothing is shared."""
-    shared = {"instances": [], "arrived": {}, "cancelled": [], "release": asyncio.Event()}
-    return type("TestTool", (Tool,), shared)
+    release = asyncio.Event()
+    shared = {"instances": [], "arrived": {}, "cancelled": [], "release": release}
+    yield type("TestTool", (Tool,), shared)
+    release.set()  # else a test that fails early is followed by a loop that waits for `leak` until it closes, for ever
 
 
 @pytest.fixture
