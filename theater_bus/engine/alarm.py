@@ -57,5 +57,6 @@ class Alarm:
         os.read(self._fd, 8)
 
     def close(self) -> None:
-        """Free it; nobody may wait for it."""
+        """Free it; nobody may wait for it. What is set afterwards is ignored, whoever has got its number since."""
         os.close(self._fd)
+        self._fd = -1

@@ -126,7 +126,8 @@ class AlarmTicker:
         self._alarm.close()
 
     def _start(self) -> None:
-        if self._thread is None:
+        # The loop may turn once more after the end; a thread would read a file, and tick an engine, that are gone.
+        if self._thread is None and not self._closing:
             self._thread = threading.Thread(target=self._run, name="theater-bus-ticker", daemon=True)
             self._thread.start()
 

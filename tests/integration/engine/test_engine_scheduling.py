@@ -102,7 +102,7 @@ async def test_cancelling_a_spinning_guest_ends_it_within_a_slice_or_two(guest: 
     started = time.monotonic()
     instance.cancel("operation-timeout", "the deadline passed")
     result = await call
-    assert time.monotonic() - started < 0.5
+    assert time.monotonic() - started < 5  # of the 60 seconds that it had left
     assert (result.failure.reason, result.failure.message) == ("operation-timeout", "the deadline passed")
     assert instance.closed
 
@@ -176,7 +176,8 @@ async def test_cancelling_from_inside_the_host_function_ends_the_call(guest: Any
 
 
 async def test_cancelling_a_call_that_waits_for_its_turn_ends_it_before_it_ran(make_engine: Any, guest_of: Any) -> None:
-    guest = await guest_of(make_engine(turn_ms=0.2))
+    # A slice that no call uses up, also where the machine runs something else in the middle of one.
+    guest = await guest_of(make_engine(turn_ms=0.2, slice_ms=10_000))
     asked: list[bytes] = []
 
     def ask(data: bytes) -> bytes:
@@ -262,6 +263,19 @@ async def test_ten_thousand_guests_wait_for_their_host_at_once(guest: Any) -> No
     gate.set()
     results = await asyncio.gather(*calls)
     assert [result.output for result in results] == [b"%d" % number for number in range(count)]
+
+
+@pytest.mark.parametrize("kernel_timer", [True, False])
+async def test_a_turn_after_the_end_of_the_engine_starts_no_clock(
+    make_engine: Any, guest_of: Any, kernel_timer: bool
+) -> None:
+    engine = make_engine(kernel_timer=kernel_timer)
+    await (await guest_of(engine)).run((await guest_of(engine)).make(), "echo")
+    ticker = engine._bind().ticker
+    await engine.close()
+    ticker.arm()
+    assert "theater-bus-ticker" not in [thread.name for thread in threading.enumerate()]
+    ticker.disarm()
 
 
 def resident_bytes() -> int:
@@ -359,13 +373,13 @@ async def test_the_sleeping_clock_stops_when_nothing_runs_and_starts_again_for_a
 async def test_the_alarm_wakes_nobody_for_short_calls_and_goes_off_for_a_spinning_guest(
     make_engine: Any, guest_of: Any
 ) -> None:
-    engine = make_engine(turn_ms=200)
+    engine = make_engine(turn_ms=1000)  # the alarm is set to half of it
     guest = await guest_of(engine)
     ticker = engine._bind().ticker
     instance = guest.make()
     for _ in range(20):
         await guest.run(instance, "echo")
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.6)
     assert ticker.epoch == 0
     assert (await guest.run(guest.make(), "spin", cpu_ms=10)).failure.reason == "cpu-limit"
     assert ticker.epoch > 0
