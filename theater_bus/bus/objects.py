@@ -15,6 +15,7 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.errors import Error
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import ObjectInfo, ObjectMeta, ObjectMetaOptions, ObjectStoreConfig
 from nats.js.errors import BadRequestError, NotFoundError
@@ -27,6 +28,7 @@ from theater_bus.errors import TooLarge, Unavailable
 __all__ = ["ObjectStore", "Stored"]
 
 REQUEST_S = 5.0
+CHUNK_S = 5.0
 PUT_S = 60.0
 GET_S = 60.0
 CHUNK_BYTES = 128 * 1024
@@ -129,12 +131,20 @@ class ObjectStore:
             return b""
         stream, subject = f"OBJ_{self.bucket}", f"$O.{self.bucket}.C.{info.nuid}"
         context = self._jetstream()
-        held = (await context.stream_info(stream, subjects_filter=subject)).state.subjects or {}
-        if held.get(subject, 0) != wanted:
+
+        async def all_there() -> bool:
+            held = (await context.stream_info(stream, subjects_filter=subject)).state.subjects or {}
+            return held.get(subject, 0) == wanted
+
+        if not await all_there():
             return None
         subscription = await context.subscribe(subject, stream=stream, ordered_consumer=True)
         try:
-            return b"".join([(await subscription.next_msg(REQUEST_S)).data for _ in range(wanted)])
+            return b"".join([(await subscription.next_msg(CHUNK_S)).data for _ in range(wanted)])
+        except NatsTimeout:
+            if await all_there():
+                raise
+            return None
         finally:
             await subscription.unsubscribe()
 
