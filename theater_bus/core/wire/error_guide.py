@@ -30,7 +30,7 @@ _ENTRIES = (
         errors.OperationTimeout,
         ("never", "rolled-back", "unknown"),
         "the deadline passed: in the mailbox (never), while running (rolled-back), or, as the client saw it, "
-        "without any answer (unknown); `limit_ms` is the limit",
+        "without any answer (unknown); `phase` or `limit_ms` tells",
         "allow more time, or send again with the same key; after `unknown` ask `info.<id>.operation`",
     ),
     Guide(
