@@ -1,0 +1,98 @@
+"""What holds between the lanes, the chain and the traces of an actor, whatever happens at the same time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Event
+from time import monotonic
+from typing import Any
+
+import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+
+from theater_bus.core.manifest import parse_manifest
+from theater_bus.errors import ChannelClosed
+from theater_bus.host.spawning import SpawnRequest
+from theater_bus.telemetry import Telemetry, TraceCollector
+
+from .conftest import SHOWN, Stage, eventually, merged
+
+FILE = "[chain]\ndurability = 'file'\n"
+
+
+async def test_info_and_control_do_not_ride_with_operations(stage: Stage) -> None:
+    host = await stage.host()
+    await stage.spawn(host, "a")
+    await host.bus.operations.close()
+    with pytest.raises(ChannelClosed):
+        await stage.call("a", "add", 1)
+    assert (await stage.info("a"))["phase"] == "running"
+    assert (await stage.control("a", "pause"))["phase"] == "paused"
+
+
+async def test_info_shows_what_the_chain_has_acknowledged_and_an_answer_waits_for_that(
+    stage: Stage, tmp_path: Path
+) -> None:
+    host = await stage.host(data_dir=tmp_path)
+    actor = await stage.spawn(host, "a", guest_name="counter", manifest=FILE, state=5)
+    before = await stage.info("a", "state")
+    assert host.file_store is not None
+    go_on = Event()
+    host.file_store._writer.submit(go_on.wait)
+    try:
+        adding = stage.start(stage.call("a", "increment", 2))
+        await eventually(lambda: actor.journal.ahead)
+        assert actor.state is not actor.journal.settled.state
+        assert await stage.info("a", "state") == before
+        assert not adding.done()
+    finally:
+        go_on.set()
+    assert await adding == 7
+    after = await stage.info("a", "state")
+    assert after["state"] == 7
+    assert after["as_of"]["sequence"] == before["as_of"]["sequence"] + 2
+
+
+async def test_init_does_not_run_again_when_a_chain_goes_on(stage: Stage, tmp_path: Path) -> None:
+    host = await stage.host(data_dir=tmp_path)
+    await stage.spawn(host, "a", manifest=FILE)
+    assert await stage.call("a", "add", 4) == 4
+    await stage.control("a", "shutdown", wait=True)
+    text = merged(SHOWN["peer"].manifest_text, FILE)
+    await host.spawn(SpawnRequest(parse_manifest(text), SHOWN["peer"].wasm, "a", begin="continue"))
+    events = await stage.events("a")
+    genesis = [event.seq for event in events if event.type == "genesis"]
+    calls: list[Any] = [event.body for event in events if event.type == "call"]
+    assert len(genesis) == 2
+    assert [call.function for call in calls] == ["theater:simple/actor.init", "add"]
+    assert await stage.call("a", "add", 1) == 5
+
+
+@pytest.mark.parametrize(("sampler", "sampled"), [(ALWAYS_ON, True), (ALWAYS_OFF, False)])
+async def test_a_segment_names_the_trace_of_its_operation_only_when_that_was_sampled(
+    stage: Stage, sampler: Sampler, sampled: bool
+) -> None:
+    collector = TraceCollector()
+    provider = collector.provider("host")
+    provider.sampler = sampler
+    telemetry = Telemetry(tracer_provider=provider)
+    host = await stage.host(telemetry=telemetry)
+    await stage.spawn(host, "a", guest_name="counter")
+    await stage.call("a", "increment", 1)
+    await telemetry.flush()
+    operation = (await stage.info("a", "chain"))["segments"][-1]
+    spans = [span.context for span in collector.spans() if span.name == "theater.Actor/increment"]
+    expected = [[one.trace_id.to_bytes(16, "big"), one.span_id.to_bytes(8, "big")] for one in spans if one is not None]
+    assert ([operation["trace"]] if "trace" in operation else []) == expected
+    assert len(expected) == int(sampled)
+    provider.shutdown()
+
+
+async def test_a_cancelled_host_function_has_one_second_before_its_actor_goes_on(stage: Stage) -> None:
+    host = await stage.host()
+    await stage.spawn(host, "a")
+    started = monotonic()
+    assert (await stage.error(stage.call("a", "wait", "!stubborn", timeout_ms=100))).code == "operation-timeout"
+    assert await stage.call("a", "add", 1) == 1
+    assert 1.0 <= monotonic() - started < 3.0
+    stage.gates.enough.set()
