@@ -37,11 +37,13 @@ async def run(console: Console) -> None:
     body = encode_request([PAYLOAD], timeout_ms=30_000)
     writer = ChainWriter("bench", bytes(16))
     budget = Budget(1000)
-    await asyncio.sleep(0)  # the turn that armed the ticker ends here; none follows while the parts are measured
 
     def guest() -> None:
         engine.turn.until = 1 << 62
         instance.call("echo", data, budget, _never)
+
+    guest()
+    await asyncio.sleep(0)  # the turn that armed the ticker ends here, and no other begins while parts are measured
 
     def segment() -> None:
         recording = writer.begin(1, "echo", params.standalone, bytes(16))
