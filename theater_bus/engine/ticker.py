@@ -120,7 +120,7 @@ class AlarmTicker:
         """Stop the thread, wait for it, free the alarm."""
         self._closing = True
         if self._thread is not None:
-            self._alarm.set(self._steady)
+            self._alarm.set(alarm.spec(1, 0))
             self._thread.join()
             self._thread = None
         self._alarm.close()
