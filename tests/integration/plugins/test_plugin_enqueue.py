@@ -182,11 +182,15 @@ async def test_a_capability_knows_what_it_may_enqueue(followed: Any) -> None:
     assert not follow.context.has_export("subtract")
 
 
-async def test_a_changed_snapshot_is_in_a_checkpoint_behind_the_operation(start_host: Any, tmp_path: Any) -> None:
+async def test_a_changed_snapshot_is_in_a_checkpoint_behind_the_operation(
+    start_host: Any, tmp_path: Any, eventually: Any
+) -> None:
     host = await start_host(Follow, data_dir=tmp_path)
     actor = await _spawn(host, chain={"durability": "file"})
     for _ in range(2):
         await actor.call_function("add", [1])
+    kept = host.host.actors[actor.id]
+    await eventually(lambda: kept.ahead_max and not kept.journal.ahead)
     events = [event.body for event in await actor.get_chain().all() if isinstance(event.body, Checkpoint)]
     assert [one.snapshots["follow"] for one in events] == [b"2", b"4"]
 
