@@ -156,7 +156,7 @@ class Scene:
                 await asyncio.sleep(0.02)
 
     @asynccontextmanager
-    async def bystander(self, host: Host, within_s: float = 0.5) -> AsyncIterator[Bystander]:
+    async def bystander(self, host: Host, within_s: float = 2.0) -> AsyncIterator[Bystander]:
         """Keep calling an actor of `host`; at the end every call was answered, and none waited for long.
 
         `within_s` is the CPU time that the thread of the event loop may have spent on others meanwhile, so that a busy

@@ -139,7 +139,7 @@ async def test_a_duration_that_is_none_never_reaches_the_capability(start_harnes
     ],
 )
 async def test_a_wrong_setting_refuses_the_spawn_and_names_the_right_one(start_harness: Any, wrong: Any) -> None:
-    with pytest.raises(SpawnRefused, match=r"\[capabilities.clock\].*Settings: sleep_max_ms"):
+    with pytest.raises(SpawnRefused, match=r"\[capabilities.clock\].*its settings are sleep_max_ms"):
         await start_harness(Clock, wrong)
 
 

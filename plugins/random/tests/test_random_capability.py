@@ -169,7 +169,7 @@ async def test_a_count_that_is_none_never_reaches_the_capability(start_harness: 
     ],
 )
 async def test_a_wrong_setting_refuses_the_spawn_and_names_the_right_ones(start_harness: Any, wrong: Any) -> None:
-    with pytest.raises(SpawnRefused, match=r"\[capabilities.random\].*Settings: bytes_max, seed"):
+    with pytest.raises(SpawnRefused, match=r"\[capabilities.random\].*its settings are bytes_max, seed"):
         await start_harness(Random, wrong)
 
 

@@ -112,7 +112,7 @@ def plugin() -> Callable[..., SimpleNamespace]:
     return make
 
 
-async def eventually(holds: Callable[[], Any], timeout_s: float = 10.0) -> None:
+async def eventually(holds: Callable[[], Any], timeout_s: float = 30.0) -> None:
     """Wait until `holds()` is true; fails when it does not become so."""
     async with asyncio.timeout(timeout_s):
         while not holds():

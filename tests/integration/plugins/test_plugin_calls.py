@@ -175,7 +175,7 @@ def no_collections() -> Iterator[None]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("no_collections")
 async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
     start_host: Any, tool: Any, eventually: Any, record_property: Any
