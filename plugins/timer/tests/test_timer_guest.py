@@ -170,7 +170,7 @@ async def test_the_end_of_an_actor_ends_its_timers(start_host: Any) -> None:
 
 
 async def test_timers_come_back_with_their_actor(start_host: Any, tmp_path: Path, theater_server: Any) -> None:
-    options = {"installed": ["timer"], "data_dir": tmp_path, "namespace": "timers-come-back"}
+    options: dict[str, Any] = {"installed": ["timer"], "data_dir": tmp_path, "namespace": "timers-come-back"}
     chain = {"durability": "file"}
     async with running_host(server=theater_server, **options) as host:
         actor = await host.spawn(GUEST, id="t", chain=chain)
