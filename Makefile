@@ -27,7 +27,9 @@ demo: $(STAMP) ## The main job in one minute: a server, a host, three guests, ca
 	@$(BIN)/theater-bus demo
 
 test: $(STAMP) ## All tests, on every core; ARGS goes to pytest
-	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report= $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --cov --cov-report= $(ARGS) || { \
+		echo "== what failed while the others ran, again and alone: what fails now has failed"; \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures=none --cov --cov-append --cov-report= $(ARGS); }
 	@$(BIN)/coverage report --fail-under=100
 
 lint: $(STAMP) ## Style
