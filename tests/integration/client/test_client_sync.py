@@ -58,6 +58,7 @@ async def test_everything_works_without_await(
             assert bound.increment(2) == 5
             assert bound.get() == 5
             counter.send("increment", [1])
+            assert bound.get() == 6  # behind it on the same connection; the state is asked over another one
             assert counter.get_state() == 6
             with pytest.raises(GuestError):
                 counter.call.decrement(100)
