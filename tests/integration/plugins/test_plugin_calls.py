@@ -185,9 +185,9 @@ async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
     gate, waiting = asyncio.Event(), list[int]()
     host = await start_host(peer(gate, waiting), tool)
     bystander = await host.spawn(tool, id="bystander")
-    manifest = from_mapping(
-        {"name": "waits", "initial_state": {"next": "", "calls": 0}, "capabilities": {"peer": {}}}, "test"
-    )
+    # On a busy machine spawning takes longer than the default time limit, and those that wait already would be cut.
+    settings = {"initial_state": {"next": "", "calls": 0}, "limits": {"timeout_ms": 600_000}}
+    manifest = from_mapping({"name": "waits", "capabilities": {"peer": {}}, **settings}, "test")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
 
