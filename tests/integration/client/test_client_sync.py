@@ -63,7 +63,7 @@ async def test_everything_works_without_await(
             with pytest.raises(GuestError):
                 counter.call.decrement(100)
             assert counter.get_status().phase == "running"
-            assert counter.get_metrics().operation_metrics.total_operations == 9
+            assert counter.get_metrics().operation_metrics.total_operations == 10
             assert counter.inspect.exports().functions[0].name == "decrement"
             assert len(counter.get_export_hashes()) == 2
             assert [host.id for host in theater.hosts()] == ["host-a"]
