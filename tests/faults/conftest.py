@@ -141,18 +141,28 @@ class Scene:
 
     async def subscriptions(self) -> int:
         """How many subscriptions the server holds for hosts and actors of this namespace."""
+        found = (await self._monitored("subsz?subs=1&limit=100000")).get("subscriptions_list") or []
+        return sum(one["subject"].startswith(f"theater.{self.namespace}.") for one in found)
 
+    async def _monitored(self, page: str) -> dict[str, Any]:
         def read() -> bytes:
-            with urllib.request.urlopen(f"{self.server.monitoring_url}/subsz?subs=1&limit=100000", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.server.monitoring_url}/{page}", timeout=5) as answer:
                 return bytes(answer.read())
 
-        found = json.loads(await asyncio.to_thread(read)).get("subscriptions_list") or []
-        return sum(one["subject"].startswith(f"theater.{self.namespace}.") for one in found)
+        found: dict[str, Any] = json.loads(await asyncio.to_thread(read))
+        return found
 
     async def settles_at(self, subscriptions: int) -> None:
         """Wait until the server holds so many subscriptions: nothing was left behind, and nothing lost."""
         async with asyncio.timeout(10):
             while await self.subscriptions() != subscriptions:
+                await asyncio.sleep(0.02)
+
+    async def forgets(self, host_id: str) -> None:
+        """Wait until the server has noticed that this host is gone; until then it passes requests on to nobody."""
+        name = f"theater-bus host {host_id} "
+        async with asyncio.timeout(10):
+            while any(one.get("name", "").startswith(name) for one in (await self._monitored("connz"))["connections"]):
                 await asyncio.sleep(0.02)
 
     @asynccontextmanager

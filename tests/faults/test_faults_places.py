@@ -163,6 +163,7 @@ class Served:
         if self.process is not None and self.process.returncode is None:
             self.process.send_signal(number)
             await asyncio.wait_for(self.process.communicate(), 20)
+            await self._scene.forgets("served")
 
 
 @pytest_asyncio.fixture
