@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,14 +33,23 @@ _MAY_BLOCK = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Only tests of `tests/unit` count as coverage of the core.
 
-    The others run hosts under load and with deadlines, and tracing slows the core down several times.
+    The others run hosts under load and with deadlines, and tracing makes the core several times slower. Their marker
+    `no_cover` would not do: in a worker of pytest-xdist pytest-cov has a second collector, which goes on.
     """
-    for item in items:
-        if not item.path.is_relative_to(UNIT):
-            item.add_marker(pytest.mark.no_cover)
+    if item.path.is_relative_to(UNIT) or not item.config.pluginmanager.has_plugin("_cov"):
+        return (yield)
+    here, in_threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)  # type: ignore[arg-type]
+    try:
+        return (yield)
+    finally:
+        threading.settrace(in_threads)  # type: ignore[arg-type]
+        sys.settrace(here)
 
 
 @pytest.fixture(autouse=True)
