@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 REQUIREMENTS := requirements/dev.txt
 DISTRIBUTIONS := . $(wildcard plugins/*)
 .DEFAULT_GOAL := help
+# Many tests start Python anew; without bytecode each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint types contracts check bench guests docs dist wheel-test lock clean
 
