@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
+# Examples that are made slowly say something about the machine, not about the code.
+settings.register_profile("theater_bus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("theater_bus")
 UNIT = Path(__file__).parent / "unit"
 WATCHED = ("integration/host", "integration/client", "integration/plugins", "tests/faults")
 # What may block: it runs before anything is served, or it is for development and tests only.

@@ -34,7 +34,7 @@ from theater_bus.core.values.types import (
 )
 from theater_bus.errors import PactSyntaxError, SpawnRefused
 
-QUICK = settings(max_examples=40, deadline=None)
+QUICK = settings(max_examples=25, deadline=None)
 
 names = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,4})?", fullmatch=True)
 
@@ -154,7 +154,7 @@ def test_equal_hashes_differ_at_most_in_the_order_of_cases(one: Type, other: Typ
     assert first_difference(one, replace(one) if not isinstance(one, Scalar) else one) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(packages, st.data())
 def test_mutated_metadata_is_read_or_refused_and_nothing_else(
     exports: tuple[Interface, ...], data: st.DataObject
