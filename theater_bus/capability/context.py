@@ -96,12 +96,16 @@ class Context(Protocol):
         function: str,
         params: list[Any] | None = None,
         then: Callable[[ActorError | None], None] | None = None,
+        *,
+        answered: Callable[[Any], None] | None = None,
     ) -> Callable[[], bool]:
-        """Put a call of the actor's own export into its mailbox, as the host. Raises `Overloaded` at the bound (64).
+        """Put a call of the actor's own export into its mailbox, as the host. Raises `Overloaded` at the bounds
+        (`mailbox.enqueues`, `mailbox.enqueue_bytes`).
 
         `then` is called once when the call is over, with what it failed with (its `ran` says whether it ran), a
-        `GuestError` for an `err`. What comes back is a function that takes the call out of the mailbox; it says False
-        for one that waits no more.
+        `GuestError` for an `err`. Where the call worked, `answered` is called before it with the plain value that the
+        guest answered. What comes back is a function that takes the call out of the mailbox; it says False for one that
+        waits no more.
         """
 
     def on_operation_end(self, then: Callable[[bool], None]) -> None:

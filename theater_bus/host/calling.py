@@ -29,25 +29,40 @@ __all__ = ["ActorCalls", "NestedCall", "OperationEnd"]
 
 log = logging.getLogger("theater_bus.host")
 
+ENVELOPE_BYTES = 256
+"""What a call of a capability takes in the mailbox beside its parameters."""
+
 
 class OperationEnd:
-    """An `Answer` for code of a capability: it is called with what the operation failed with, or None."""
+    """An `Answer` for code of a capability: `then` gets what the operation failed with, or None.
 
-    __slots__ = ("_then", "subject")
+    Before that, `answered` gets the plain value of an operation that worked.
+    """
 
-    def __init__(self, then: Callable[[ActorError | None], None]) -> None:
+    __slots__ = ("_answered", "_then", "_value", "subject")
+
+    def __init__(
+        self, then: Callable[[ActorError | None], None] | None, answered: Callable[[Any], None] | None = None
+    ) -> None:
         self._then = then
+        self._answered = answered
+        self._value: object = None
         self.subject = ""
 
     def prepare(self, entry: FunctionEntry, outcome: Outcome) -> None:
-        """Nothing to make ready."""
+        """Make the plain value while its size can still refuse the operation."""
+        if self._answered is not None and outcome.ok:
+            self._value = outcome.plain()
 
     def send(self, entry: FunctionEntry, outcome: Outcome | None, error: ActorError | None) -> None:
         """Tell the capability. What it raises is logged: the operation is over whatever it does."""
         if error is None and outcome is not None and not outcome.ok:
             error = GuestError(outcome.text, function=entry.name)
         try:
-            self._then(error)
+            if error is None and self._answered is not None:
+                self._answered(self._value)
+            if self._then is not None:
+                self._then(error)
         except Exception:
             log.exception("a capability failed at the end of %s", entry.name)
 
@@ -77,21 +92,23 @@ class ActorCalls:
         function: str,
         params: list[Any] | None,
         then: Callable[[ActorError | None], None] | None = None,
+        answered: Callable[[Any], None] | None = None,
     ) -> Callable[[], bool]:
         """Queue a call of the actor's own export, as the host; gives what takes it back. Raises what refuses it."""
         entry = actor.type.own_function(function)
         services = actor.services
         now = time_ns()
         limit_ms = actor.type.manifest.limits.timeout_ms
+        encoded = entry.codec.encode_params(params)
         op = Operation(
             actor,
             entry,
-            entry.codec.encode_params(params),
-            None if then is None else OperationEnd(then),
+            encoded,
+            None if then is None and answered is None else OperationEnd(then, answered),
             proof="host",
             deadline=services.loop.time() + limit_ms / 1000,
             arrival_ns=now,
-            size_bytes=256,
+            size_bytes=ENVELOPE_BYTES + len(encoded.nodes),
             trace=services.telemetry.start_operation(entry.spec, None, actor.attributes, now, one_way=True),
         )
         actor.submit_own(op)

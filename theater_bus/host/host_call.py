@@ -304,9 +304,11 @@ class ActorContext:
         function: str,
         params: list[Any] | None = None,
         then: Callable[[ActorError | None], None] | None = None,
+        *,
+        answered: Callable[[Any], None] | None = None,
     ) -> Callable[[], bool]:
         """Put a call of the actor's own export into its mailbox, as the host."""
-        return self._actor.services.calls.enqueue(self._actor, function, params, then)
+        return self._actor.services.calls.enqueue(self._actor, function, params, then, answered)
 
     def on_operation_end(self, then: Callable[[bool], None]) -> None:
         """Have `then` called with whether the current operation took effect."""

@@ -31,6 +31,7 @@ from theater_bus.telemetry import Telemetry
 __all__ = ["CapabilityHarness", "HarnessContext", "HarnessLogger", "HarnessMeter", "capability_harness"]
 
 CallActor = Callable[[str, str, list[Any]], Awaitable[Any]]
+_End = tuple[tuple[str, list[Any]], Callable[[ActorError | None], None] | None, Callable[[Any], None] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class HarnessContext:
         self.actors: CallActor = _nobody
         self.exports: set[str] | None = None
         self.snapshots = 0
-        self._ends: list[tuple[tuple[str, list[Any]], Callable[[ActorError | None], None] | None]] = []
+        self._ends: list[_End] = []
 
     @property
     def deadline(self) -> float:
@@ -150,6 +151,8 @@ class HarnessContext:
         function: str,
         params: list[Any] | None = None,
         then: Callable[[ActorError | None], None] | None = None,
+        *,
+        answered: Callable[[Any], None] | None = None,
     ) -> Callable[[], bool]:
         """Keep the call; `finish` ends it. Raises `Overloaded` at the bound of a host."""
         bound = Bounds().enqueues
@@ -157,10 +160,10 @@ class HarnessContext:
             raise Overloaded(f"{bound} calls of the capability wait already", bound="enqueues")
         call = (function, list(params or ()))
         self.enqueued.append(call)
-        self._ends.append((call, then))
+        self._ends.append((call, then, answered))
 
         def take_back() -> bool:
-            at = next((n for n, (one, _) in enumerate(self._ends) if one is call), None)
+            at = next((n for n, (one, *_) in enumerate(self._ends) if one is call), None)
             if at is None:
                 return False
             self._finish(at, Cancelled("taken back"))
@@ -168,9 +171,9 @@ class HarnessContext:
 
         return take_back
 
-    def finish(self, error: ActorError | None = None) -> None:
-        """End the oldest call that `enqueued` holds, as the actor would, and take it out."""
-        self._finish(0, error)
+    def finish(self, error: ActorError | None = None, answer: Any = None) -> None:
+        """End the oldest call that `enqueued` holds, as the actor would, with an error or an answer; take it out."""
+        self._finish(0, error, answer)
 
     def on_operation_end(self, then: Callable[[bool], None]) -> None:
         """Have `then` called when the current call is over: each one is an operation, which a raised error undoes."""
@@ -180,9 +183,11 @@ class HarnessContext:
         """Count it in `snapshots`."""
         self.snapshots += 1
 
-    def _finish(self, at: int, error: ActorError | None) -> None:
-        call, then = self._ends.pop(at)
+    def _finish(self, at: int, error: ActorError | None, answer: Any = None) -> None:
+        call, then, answered = self._ends.pop(at)
         self.enqueued = [one for one in self.enqueued if one is not call]
+        if error is None and answered is not None:
+            answered(answer)
         if then is not None:
             then(error)
 

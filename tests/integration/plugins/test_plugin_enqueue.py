@@ -9,7 +9,16 @@ import pytest
 
 from theater_bus.capability import Capability
 from theater_bus.core.chain.bodies import Checkpoint
-from theater_bus.errors import ActorError, Cancelled, GuestError, Internal, OperationTimeout, Overloaded, ShuttingDown
+from theater_bus.errors import (
+    ActorError,
+    Cancelled,
+    GuestError,
+    Internal,
+    OperationTimeout,
+    Overloaded,
+    ShuttingDown,
+    TooLarge,
+)
 from theater_bus.testing import build_wat
 
 PACT = """
@@ -128,6 +137,33 @@ async def test_a_capability_learns_how_its_calls_end(followed: Any, eventually: 
     assert await actor.get_state() == 2
 
 
+async def test_a_capability_gets_the_answer_of_a_call_that_worked_before_its_end(
+    start_host: Any, tool: Any, eventually: Any
+) -> None:
+    host = await start_host(tool)
+    await host.spawn(tool)
+    context = tool.instances[0].context
+    seen: list[Any] = []
+    for function in ("echo", "fail"):
+        context.enqueue(function, ["word"], lambda error: seen.append(error and error.code), answered=seen.append)
+    await eventually(lambda: len(seen) == 3)
+    assert seen == ["word", None, "capability-failed"]
+    context.enqueue("echo", ["alone"], answered=seen.append)
+    await eventually(lambda: seen[3:] == ["alone"])
+
+
+async def test_what_waits_for_a_capability_occupies_the_bytes_that_it_has(start_host: Any, tool: Any) -> None:
+    host = await start_host(tool)
+    actor = await host.spawn(tool, mailbox={"enqueue_bytes": 1024})
+    context = tool.instances[0].context
+    await actor.pause()
+    with pytest.raises(TooLarge):
+        context.enqueue("echo", ["x" * 1024])
+    context.enqueue("echo", ["x" * 500])
+    with pytest.raises(Overloaded):
+        context.enqueue("echo", ["x"])
+
+
 async def test_an_enqueued_call_is_taken_back_while_it_waits_and_only_then(followed: Any, eventually: Any) -> None:
     host, actor, follow = followed
     await actor.pause()
@@ -206,6 +242,12 @@ async def test_the_harness_follows_calls_and_operations_too(start_harness: Any) 
     assert not take_back()
     follow.context.finish()
     assert [None if one is None else one.code for one in follow.instance.calls] == ["cancelled", None]
+    answers: list[Any] = []
+    follow.context.enqueue("add", [1], answered=answers.append)
+    follow.context.enqueue("add", [1], answered=answers.append)
+    follow.context.finish(answer=3)
+    follow.context.finish(GuestError("no"))
+    assert answers == [3]
     assert follow.context.enqueued == []
     follow.context.exports = {"add"}
     assert (follow.context.has_export("add"), follow.context.has_export("b")) == (True, False)
