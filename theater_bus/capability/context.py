@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from theater_bus.core.instrumentation import Instrumentation
@@ -66,6 +67,13 @@ class Context(Protocol):
     @property
     def grants(self) -> Mapping[str, Any]:
         """The effective settings of this capability: host ∩ parent ∩ manifest, as plain values."""
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Where the capability may keep files of all its actors: a directory of its own on the host.
+
+        It need not exist yet. None where the host has no data directory.
+        """
 
     @property
     def deadline(self) -> float:

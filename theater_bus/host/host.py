@@ -343,6 +343,11 @@ class Host:
     # -- what actors ask of their host (Services) ----------------------------------------------------------------------
 
     @property
+    def data_dir(self) -> Path | None:
+        """Where the host keeps things, if it keeps any."""
+        return self.settings.data_dir
+
+    @property
     def turn(self) -> Turn:
         """How much may run before the event loop gets its turn."""
         return self.engine.turn

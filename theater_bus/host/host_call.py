@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, ContextVar
+from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +236,12 @@ class ActorContext:
     def grants(self) -> Mapping[str, Any]:
         """The effective settings of this capability."""
         return self._grants
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Where the capability may keep files, or None."""
+        directory = self._actor.services.data_dir
+        return None if directory is None else directory / "capabilities" / self._capability
 
     @property
     def deadline(self) -> float:

@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from theater_bus.core.lifecycle import StopReason
     from theater_bus.engine import Instance, Turn
     from theater_bus.host.actor import Actor
@@ -26,6 +28,10 @@ class Services(Protocol):
     @property
     def telemetry(self) -> Telemetry:
         """Where it reports."""
+
+    @property
+    def data_dir(self) -> Path | None:
+        """Where the host keeps things, if it keeps any."""
 
     @property
     def turn(self) -> Turn:

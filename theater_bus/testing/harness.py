@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from theater_bus.capability import ActorIdentity, Capability, CapabilityError
@@ -99,9 +100,10 @@ class HarnessContext:
     function, params); `exports` are those of the actor. `tracer` records nothing.
     """
 
-    def __init__(self, actor: ActorIdentity, grants: Mapping[str, Any]) -> None:
+    def __init__(self, actor: ActorIdentity, grants: Mapping[str, Any], data_dir: Path | None = None) -> None:
         self.actor = actor
         self.grants = grants
+        self.data_dir = data_dir
         self.log = HarnessLogger()
         self.meter = HarnessMeter()
         self.tracer: Any = Telemetry.silent().tracer("harness")
@@ -256,15 +258,16 @@ async def capability_harness(
     *,
     actor: str = "an-actor",
     snapshot: bytes | None = None,
+    data_dir: Path | None = None,
 ) -> AsyncIterator[CapabilityHarness]:
     """A capability made as a host makes it: checked against its pact, given its settings, started, and stopped at the
-    end. `snapshot` is restored before the start.
+    end. `snapshot` is restored before the start; `data_dir` is the context's.
 
     Raises `PluginError` where class and pact do not agree, `SpawnRefused` for wrong settings.
     """
     type_ = await asyncio.to_thread(compile_capability, "the capability under test", cls)
     granted = grant([type_], {type_.name: settings or {}}, ALL, ALL)
-    context = HarnessContext(ActorIdentity(actor, "default", actor, "harness"), granted.plain(type_.name))
+    context = HarnessContext(ActorIdentity(actor, "default", actor, "harness"), granted.plain(type_.name), data_dir)
     instance = cls(context, granted.settings[type_.name])
     if snapshot is not None:
         instance.restore(snapshot)

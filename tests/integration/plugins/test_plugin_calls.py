@@ -8,6 +8,7 @@ import logging
 import resource
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +130,15 @@ async def test_the_context_knows_the_operation(start_host: Any, tool: Any) -> No
     for name in ("deadline", "call_id", "effect_key"):
         with pytest.raises(LookupError):
             getattr(context, name)
+
+
+async def test_a_capability_has_a_directory_of_its_own_where_the_host_has_one(
+    start_host: Any, tool: Any, tmp_path: Path
+) -> None:
+    for data_dir, expected in ((None, None), (tmp_path, tmp_path / "capabilities" / "tool")):
+        host = await start_host(tool, data_dir=data_dir)
+        await host.spawn(tool, id="t")
+        assert host.host.actors["t"].capabilities["tool"].context.data_dir == expected
 
 
 async def test_a_reported_failure_is_visible_in_the_status(
