@@ -1,0 +1,170 @@
+"""Key-value buckets, object buckets and streams of others, over a connection of ours: values, refusals, redelivery."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from uuid import uuid4
+
+import nats
+import pytest
+
+from theater_bus.bus import Connection, EmbeddedServer
+from theater_bus.bus.bucket import ObjectBucket
+from theater_bus.bus.key_value import KeyValueBucket
+from theater_bus.bus.streams import DurableConsumer, StreamPublisher
+from theater_bus.errors import ConfigurationError, TooLarge, Unavailable
+
+Connect = Callable[..., Awaitable[Connection]]
+StartServer = Callable[..., Awaitable[EmbeddedServer]]
+
+
+@pytest.fixture
+def name() -> str:
+    return f"b{uuid4().hex}"
+
+
+async def make_stream(connection: Connection, name: str) -> None:
+    client = await nats.connect(connection.settings.servers[0])
+    await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
+    await client.close()
+
+
+async def test_a_key_has_revisions_and_only_the_newest_can_be_updated(connect: Connect, name: str) -> None:
+    bucket = KeyValueBucket(await connect(), name)
+    await bucket.open(create=True)
+    assert await bucket.get("a") is None
+    first = await bucket.create("a", b"1")
+    assert first is not None
+    assert await bucket.create("a", b"2") is None
+    second = await bucket.update("a", b"2", first)
+    assert second is not None
+    assert await bucket.update("a", b"3", first) is None
+    assert await bucket.put("b/c.d", b"") > second
+    assert (await bucket.get("a")).value == b"2"  # type: ignore[union-attr]
+    assert await bucket.keys() == ["a", "b/c.d"]
+    assert await bucket.keys("b/") == ["b/c.d"]
+    assert await bucket.delete("a", first) is False
+    assert await bucket.delete("a", second) is True
+    assert await bucket.get("a") is None
+    assert await bucket.create("a", b"again") is not None
+
+
+async def test_a_watcher_sees_what_is_there_then_a_mark_then_every_change(connect: Connect, name: str) -> None:
+    bucket = KeyValueBucket(await connect(), name)
+    await bucket.open(create=True)
+    await bucket.put("k.1", b"one")
+    await bucket.put("other", b"no")
+    seen = []
+    watcher = bucket.watch("k.*")
+    async for entry in watcher:
+        seen.append(None if entry is None else (entry.key, entry.value))
+        if entry is None:
+            await bucket.put("k.2", b"two")
+            await bucket.delete("k.1")
+        if len(seen) == 4:
+            break
+    await watcher.aclose()  # type: ignore[attr-defined]
+    assert seen == [("k.1", b"one"), None, ("k.2", b"two"), ("k.1", None)]
+
+
+@pytest.mark.parametrize("key", ["", ".a", "a.", "a..b", "a b", "a\0", "*", ">", "ä", "x" * 513, "../../etc/passwd"])
+async def test_what_is_no_key_is_refused_before_anything_is_sent(connect: Connect, name: str, key: str) -> None:
+    bucket = KeyValueBucket(await connect(), name)
+    for call in (bucket.get(key), bucket.put(key, b""), bucket.create(key, b""), bucket.delete(key)):
+        with pytest.raises(ConfigurationError, match="is no key"):
+            await call
+
+
+async def test_a_bucket_that_is_missing_and_a_value_that_is_too_large_say_what_to_do(
+    connect: Connect, name: str
+) -> None:
+    connection = await connect()
+    bucket = KeyValueBucket(connection, name)
+    with pytest.raises(Unavailable, match=f"no key-value bucket '{name}'"):
+        await bucket.get("a")
+    await bucket.open(create=True)
+    with pytest.raises(TooLarge, match="raise max_payload"):
+        await bucket.put("a", bytes(connection.max_payload))
+    assert await bucket.put("a", bytes(connection.max_payload - 1024)) > 0
+
+
+async def test_objects_by_name_are_replaced_listed_and_deleted(connect: Connect, name: str) -> None:
+    bucket = ObjectBucket(await connect(), name, "a test's", "look")
+    assert await bucket.list() == []
+    assert await bucket.get("a") is None
+    await bucket.put("a", b"1")
+    await bucket.put("a", b"22")
+    await bucket.put("b/ä", bytes(300_000))
+    assert await bucket.list() == [("a", 2), ("b/ä", 300_000)]
+    assert await bucket.get("a") == b"22"
+    with pytest.raises(TooLarge):
+        await bucket.get("b/ä", max_bytes=299_999)
+    await bucket.delete("a")
+    assert await bucket.size("a") is None
+
+
+async def test_a_stream_acknowledges_and_knows_a_repeat_by_its_id(connect: Connect, name: str) -> None:
+    connection = await connect()
+    await make_stream(connection, name)
+    publisher = StreamPublisher(connection)
+    first = await publisher.publish(f"{name}.x", b"1", {"a": "b"}, id="k")
+    repeat = await publisher.publish(f"{name}.x", b"1", id="k")
+    assert (first.stream, first.duplicate, repeat.duplicate) == (name, False, True)
+    assert repeat.sequence == first.sequence
+    with pytest.raises(Unavailable, match="no stream takes messages to nobody"):
+        await publisher.publish("nobody.takes.it", b"")
+    with pytest.raises(TooLarge):
+        await publisher.publish(f"{name}.x", bytes(connection.max_payload))
+
+
+async def test_a_consumer_delivers_until_a_message_is_settled(connect: Connect, name: str) -> None:
+    connection = await connect()
+    await make_stream(connection, name)
+    publisher = StreamPublisher(connection)
+    for number in range(3):
+        await publisher.publish(f"{name}.{number}", str(number).encode(), {"n": str(number)})
+    consumer = DurableConsumer(connection, name, "work")
+    await consumer.open(f"{name}.>", 64)
+    found = {one.data: one for one in await consumer.fetch(10, 5)}
+    assert [one.sequence for one in found.values()] == [1, 2, 3]
+    assert found[b"1"].headers["n"] == "1"
+    consumer.ack(found[b"0"].token)
+    consumer.nak(found[b"1"].token)
+    consumer.term(found[b"2"].token)
+    [again] = await consumer.fetch(10, 5)
+    assert (again.data, again.deliveries) == (b"1", 2)
+    consumer.working(again.token)
+    consumer.ack(again.token)
+    await connection.flush()
+    assert await consumer.fetch(1, 0.05) == []
+    same = DurableConsumer(connection, name, "work")
+    await same.open(f"{name}.other", 1)
+    assert same.filters == (f"{name}.>",)
+    await consumer.close()
+
+
+async def test_a_consumer_of_no_stream_or_that_is_pushed_is_refused(connect: Connect, name: str) -> None:
+    connection = await connect()
+    with pytest.raises(ConfigurationError, match="is not a name"):
+        DurableConsumer(connection, "a.b", "work")
+    with pytest.raises(Unavailable, match="stream exists"):
+        await DurableConsumer(connection, name, "work").open("", 1)
+    await make_stream(connection, name)
+    client = await nats.connect(connection.settings.servers[0])
+    await client.jetstream().subscribe(f"{name}.>", durable="pushed", stream=name)
+    with pytest.raises(Unavailable, match="cannot be pulled"):
+        await DurableConsumer(connection, name, "pushed").open("", 1)
+    await client.close()
+
+
+async def test_without_jetstream_everything_says_so(start_server: StartServer, connect: Connect, name: str) -> None:
+    connection = await connect((await start_server(jetstream=False)).url)
+    bucket, objects = KeyValueBucket(connection, name), ObjectBucket(connection, name, "", "look")
+    for call in (
+        bucket.get("a"),
+        objects.get("a"),
+        StreamPublisher(connection).publish("a", b""),
+        DurableConsumer(connection, name, "work").open("", 1),
+    ):
+        with pytest.raises(Unavailable, match="has no JetStream"):
+            await call

@@ -1,0 +1,176 @@
+"""A bucket of the NATS key-value store."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from nats.js.api import KeyValueConfig
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
+from nats.js.kv import KeyValue
+
+from theater_bus.bus.connection import Connection
+from theater_bus.bus.jetstream import JetStream
+from theater_bus.errors import ConfigurationError, TooLarge, Unavailable
+
+__all__ = ["Entry", "KeyValueBucket", "check_key"]
+
+KEY_CHARACTERS = 512
+_KEY = re.compile(r"(?![.])[-/_=.a-zA-Z0-9]+(?<![.])")
+_PATTERN = re.compile(r"(?![.])[-/_=.a-zA-Z0-9*>]+(?<![.])")
+_HEADER_BYTES = 256
+"""What JetStream's own headers may add to a value."""
+_DELETED = ("DEL", "PURGE")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One revision of a key. `value` is None where the key was deleted."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
+class KeyValueBucket:
+    """One bucket, over one connection.
+
+    Every method raises `Unavailable` when there is no JetStream or no such bucket, or when it refuses or does not
+    answer, and `ConfigurationError` for what is no key.
+    """
+
+    def __init__(self, connection: Connection, name: str) -> None:
+        self.name = name
+        self._jetstream = JetStream(connection)
+        self._kv: KeyValue | None = None
+        self._context: object = None
+
+    async def open(self, *, create: bool = False) -> None:
+        """See whether the bucket is there; with `create`, make it, with one revision kept for each key."""
+        async with self._translated("opened in"):
+            await self._bucket(create=create)
+
+    async def get(self, key: str) -> Entry | None:
+        """The newest revision; None when there is none, or it was deleted."""
+        check_key(key)
+        async with self._translated("read from"):
+            try:
+                found = await (await self._bucket()).get(key)
+            except KeyNotFoundError:
+                return None
+            return Entry(key, found.value or b"", found.revision or 0)
+
+    async def put(self, key: str, value: bytes) -> int:
+        """Store a value whatever was there. Returns the revision. Raises `TooLarge`."""
+        self._check(key, value)
+        async with self._translated("stored in"):
+            return await (await self._bucket()).put(key, value)
+
+    async def create(self, key: str, value: bytes) -> int | None:
+        """Store a value where there is none; None where there is one. Raises `TooLarge`."""
+        self._check(key, value)
+        async with self._translated("stored in"):
+            try:
+                return await (await self._bucket()).create(key, value)
+            except KeyWrongLastSequenceError:
+                return None
+
+    async def update(self, key: str, value: bytes, revision: int) -> int | None:
+        """Store a value where `revision` is the newest one; None where it is not. Raises `TooLarge`."""
+        self._check(key, value)
+        async with self._translated("stored in"):
+            try:
+                return await (await self._bucket()).update(key, value, last=revision)
+            except KeyWrongLastSequenceError:
+                return None
+
+    async def delete(self, key: str, revision: int | None = None) -> bool:
+        """Delete a key, with `revision` only if that is the newest one. False where it is not."""
+        check_key(key)
+        async with self._translated("deleted from"):
+            try:
+                return await (await self._bucket()).delete(key, last=revision)
+            except BadRequestError as error:
+                if error.err_code in (10071, 10164):
+                    return False
+                raise
+
+    async def keys(self, prefix: str = "") -> list[str]:
+        """The keys that begin with `prefix`, sorted."""
+        async with self._translated("listed in"):
+            try:
+                found = await (await self._bucket()).keys()
+            except NoKeysError:
+                return []
+        return sorted(key for key in found if key.startswith(prefix))
+
+    async def watch(self, pattern: str = ">") -> AsyncIterator[Entry | None]:
+        """What is there now, then None once, then every change as it comes; ends with its iterator.
+
+        `pattern` is a key with the wildcards of subjects. It begins anew, with what is there, when the connection was
+        lost for good.
+        """
+        if _PATTERN.fullmatch(pattern) is None or len(pattern) > KEY_CHARACTERS:
+            raise ConfigurationError("pattern", f"{pattern[:80]!r} is no pattern of keys", "a key with `*` and `>`")
+        async with self._translated("watched in"):
+            watcher = await (await self._bucket()).watch(pattern)
+        try:
+            async for found in watcher:
+                if found is None:
+                    yield None
+                    continue
+                deleted = found.operation in _DELETED
+                yield Entry(found.key, None if deleted else found.value or b"", found.revision or 0)
+        finally:
+            async with self._translated("watched in"):
+                await watcher.stop()  # type: ignore[no-untyped-call]
+
+    def _check(self, key: str, value: bytes) -> None:
+        check_key(key)
+        size, limit = len(value) + _HEADER_BYTES, self._jetstream.connection.max_payload
+        if size > limit:
+            raise TooLarge(
+                f"the value of {key} has {len(value)} bytes, the server accepts {limit} with its headers. "
+                "Fix: store less under one key, or raise max_payload in the server's configuration",
+                size_bytes=size,
+                limit_bytes=limit,
+            )
+
+    async def _bucket(self, *, create: bool = False) -> KeyValue:
+        context = self._jetstream.context("key-value store")
+        if self._kv is not None and self._context is context:
+            return self._kv
+        try:
+            found = await context.key_value(self.name)
+        except NotFoundError as error:
+            if not create:
+                raise Unavailable(
+                    f"there is no key-value bucket {self.name!r}. Fix: `nats kv add {self.name}`", bucket=self.name
+                ) from error
+            try:
+                found = await context.create_key_value(
+                    KeyValueConfig(self.name, description="theater_bus: a capability's own")
+                )
+            except BadRequestError:
+                # Somebody else made it meanwhile.
+                found = await context.key_value(self.name)
+        self._kv, self._context = found, context
+        return found
+
+    def _translated(self, what: str) -> AbstractAsyncContextManager[None]:
+        return self._jetstream.translated(
+            f"{what} the key-value bucket {self.name}", "check that JetStream has space, and that this user may use it"
+        )
+
+
+def check_key(key: str) -> str:
+    """`key`, if it is one. Raises `ConfigurationError`."""
+    if len(key) > KEY_CHARACTERS or _KEY.fullmatch(key) is None or ".." in key:
+        raise ConfigurationError(
+            "key",
+            f"{key[:80]!r} is no key",
+            f"use 1 to {KEY_CHARACTERS} of A-Z a-z 0-9 _ - / = . without a dot at either end or two in a row",
+        )
+    return key
