@@ -14,6 +14,19 @@ What this package exports stays compatible within one `API` number; a plugin sta
 `requires_api` in its module.
 """
 
+from theater_bus.capability.bus import (
+    BusMessage,
+    BusSubscription,
+    CapabilityBus,
+    Consumer,
+    KeyValue,
+    KeyValueEntry,
+    ObjectEntry,
+    Objects,
+    StreamAck,
+    StreamMessage,
+    Streams,
+)
 from theater_bus.capability.context import ActorIdentity, Context, Logger
 from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
 from theater_bus.capability.hooks import hookimpl
@@ -41,19 +54,30 @@ __all__ = [
     "SUBJECTS",
     "ActorIdentity",
     "Authorizer",
+    "BusMessage",
+    "BusSubscription",
     "Capability",
+    "CapabilityBus",
     "CapabilityError",
+    "Consumer",
     "Context",
     "Decision",
     "HostCall",
     "HostCallMiddleware",
     "HostScoped",
+    "KeyValue",
+    "KeyValueEntry",
     "Logger",
+    "ObjectEntry",
+    "Objects",
     "OperationInfo",
     "OperationMiddleware",
     "Proof",
     "Request",
     "Settings",
+    "StreamAck",
+    "StreamMessage",
+    "Streams",
     "blocking",
     "hookimpl",
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from theater_bus.capability.bus import CapabilityBus
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.errors import ActorError
 
@@ -69,6 +70,10 @@ class Context(Protocol):
         """The effective settings of this capability: host ∩ parent ∩ manifest, as plain values."""
 
     @property
+    def bus(self) -> CapabilityBus:
+        """NATS, within the settings `publish`, `subscribe`, `buckets` and `consumers` of the capability."""
+
+    @property
     def data_dir(self) -> Path | None:
         """Where the capability may keep files of all its actors: a directory of its own on the host.
 
@@ -106,6 +111,8 @@ class Context(Protocol):
         then: Callable[[ActorError | None], None] | None = None,
         *,
         answered: Callable[[Any], None] | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Callable[[], bool]:
         """Put a call of the actor's own export into its mailbox, as the host. Raises `Overloaded` at the bounds
         (`mailbox.enqueues`, `mailbox.enqueue_bytes`).
@@ -113,7 +120,8 @@ class Context(Protocol):
         `then` is called once when the call is over, with what it failed with (its `ran` says whether it ran), a
         `GuestError` for an `err`. Where the call worked, `answered` is called before it with the plain value that the
         guest answered. What comes back is a function that takes the call out of the mailbox; it says False for one that
-        waits no more.
+        waits no more. Calls with the same `key` (unique within the capability) are one: repeats get its answer, also
+        after a recovery. `headers` are those of the message that causes the call; its trace links to theirs.
         """
 
     def on_operation_end(self, then: Callable[[bool], None]) -> None:

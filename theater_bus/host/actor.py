@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from theater_bus.capability import ActorIdentity, Capability
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.checkpoint import Checkpoints
-    from theater_bus.host.host_call import HostCalls
+    from theater_bus.host.host_call import ActorContext, HostCalls
     from theater_bus.host.journal import Journal
     from theater_bus.host.package import ActorType
     from theater_bus.host.services import Services
@@ -55,6 +55,7 @@ class Actor:
         "calls",
         "capabilities",
         "checkpoints",
+        "contexts",
         "current",
         "exit_result",
         "failure_note",
@@ -104,6 +105,7 @@ class Actor:
         self.ahead_max = AHEAD_MAX
         self.calls: HostCalls
         self.capabilities: dict[str, Capability] = {}
+        self.contexts: dict[str, ActorContext] = {}
         self.window: Window[Operation] | None = None
         self.instance: Instance | None = None
         self.current: Operation | None = None

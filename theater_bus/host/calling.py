@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from theater_bus.bus import Connection
 from theater_bus.bus.exchange import Exchange
-from theater_bus.core.wire.caller import Caller
+from theater_bus.core.wire.caller import HOST_SCOPE, Caller
 from theater_bus.core.wire.callpath import check_cycle, extend_path
 from theater_bus.core.wire.deadline import nested_ms
 from theater_bus.core.wire.request import encode_request
@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.actor import Actor
     from theater_bus.host.package import FunctionEntry
+    from theater_bus.host.shared import Shared
 
-__all__ = ["ActorCalls", "NestedCall", "OperationEnd"]
+__all__ = ["ActorCalls", "NestedCall", "OperationEnd", "OwnCall"]
 
 log = logging.getLogger("theater_bus.host")
 
+_UNMADE: Final = object()
 ENVELOPE_BYTES = 256
 """What a call of a capability takes in the mailbox beside its parameters."""
 
@@ -46,7 +48,7 @@ class OperationEnd:
     ) -> None:
         self._then = then
         self._answered = answered
-        self._value: object = None
+        self._value: object = _UNMADE
         self.subject = ""
 
     def prepare(self, entry: FunctionEntry, outcome: Outcome) -> None:
@@ -59,12 +61,26 @@ class OperationEnd:
         if error is None and outcome is not None and not outcome.ok:
             error = GuestError(outcome.text, function=entry.name)
         try:
-            if error is None and self._answered is not None:
-                self._answered(self._value)
+            if error is None and self._answered is not None and outcome is not None:
+                # One that joined a repeat comes too late for `prepare`.
+                self._answered(outcome.plain() if self._value is _UNMADE else self._value)
             if self._then is not None:
                 self._then(error)
         except Exception:
             log.exception("a capability failed at the end of %s", entry.name)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCall:
+    """A call of an actor's own export by one of its capabilities. `key` makes repeats one, `headers` carry a trace."""
+
+    capability: str
+    function: str
+    params: list[Any] | None
+    then: Callable[[ActorError | None], None] | None = None
+    answered: Callable[[Any], None] | None = None
+    key: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,37 +98,45 @@ class NestedCall:
 class ActorCalls:
     """One per host, over the connection that operations cannot delay."""
 
-    def __init__(self, connection: Connection, subjects: Subjects) -> None:
+    def __init__(self, connection: Connection, subjects: Subjects, shared: Shared) -> None:
         self._exchange = Exchange(connection, subjects)
         self._subjects = subjects
+        self._shared = shared
 
-    def enqueue(
-        self,
-        actor: Actor,
-        function: str,
-        params: list[Any] | None,
-        then: Callable[[ActorError | None], None] | None = None,
-        answered: Callable[[Any], None] | None = None,
-    ) -> Callable[[], bool]:
+    def enqueue(self, actor: Actor, call: OwnCall) -> Callable[[], bool]:
         """Queue a call of the actor's own export, as the host; gives what takes it back. Raises what refuses it."""
-        entry = actor.type.own_function(function)
+        entry = actor.type.own_function(call.function)
         services = actor.services
         now = time_ns()
         limit_ms = actor.type.manifest.limits.timeout_ms
-        encoded = entry.codec.encode_params(params)
+        encoded = entry.codec.encode_params(call.params)
         op = Operation(
             actor,
             entry,
             encoded,
-            None if then is None and answered is None else OperationEnd(then, answered),
+            None if call.then is None and call.answered is None else OperationEnd(call.then, call.answered),
+            caller=call.capability,
             proof="host",
+            scope=HOST_SCOPE,
+            op=None if call.key is None else f"{call.capability}:{call.key}",
             deadline=services.loop.time() + limit_ms / 1000,
             arrival_ns=now,
             size_bytes=ENVELOPE_BYTES + len(encoded.nodes),
-            trace=services.telemetry.start_operation(entry.spec, None, actor.attributes, now, one_way=True),
+            headers=call.headers,
+            trace=services.telemetry.start_operation(entry.spec, call.headers, actor.attributes, now, one_way=True),
         )
-        actor.submit_own(op)
+        if op.key is None or self._shared.admits(actor, op):
+            self._submit(actor, op)
         return partial(actor.take_back, op)
+
+    @staticmethod
+    def _submit(actor: Actor, op: Operation) -> None:
+        try:
+            actor.submit_own(op)
+        except ActorError:
+            if op.key is not None and actor.window is not None:
+                actor.window.abandon(*op.key)
+            raise
 
     async def call(self, op: Operation, nested: NestedCall) -> Any:
         """Call another actor in the name of the one that serves `op`, within what is left of `op`; ends with it."""

@@ -34,6 +34,7 @@ from theater_bus.errors import (
 from theater_bus.host.access import Access
 from theater_bus.host.actor import Actor
 from theater_bus.host.calling import ActorCalls
+from theater_bus.host.capability_bus import Reserved
 from theater_bus.host.chain import ChainStore, FileSettings, FileStore, MemoryStore
 from theater_bus.host.control import control_handlers
 from theater_bus.host.granting import read_policy
@@ -114,13 +115,15 @@ class Host:
         self.middleware = Middleware(items) if items else None
         self.objects = ObjectStore(bus.services, self.subjects.objects_bucket)
         self.loans = Loans(self.objects)
+        self.replies = ReplyRule(settings.reply_prefixes)
+        self.reserved = Reserved(settings.reply_prefixes)
         access = None
         if registry.authorizers or settings.authorize_default == "deny":
             access = Access(registry.authorizers, settings.authorize_default)
         self.shared = Shared(
             self,
             telemetry=telemetry,
-            replies=ReplyRule(settings.reply_prefixes),
+            replies=self.replies,
             caller_subjects=settings.caller_subjects,
             max_timeout_ms=settings.max_timeout_ms,
             access=access,
@@ -134,7 +137,7 @@ class Host:
         self._blocking = ThreadPoolExecutor(settings.blocking_threads, "theater-bus-blocking")
         self._spawner = Spawner(self)
         self._watching = Watching(bus.services, self.subjects, self.store_of, settings.mode == "dev")
-        self.calls = ActorCalls(bus.services, self.subjects)
+        self.calls = ActorCalls(bus.services, self.subjects, self.shared)
         self._heartbeat = Heartbeat(self)
         self._own_lanes: list[Subscription] = []
 
@@ -346,6 +349,10 @@ class Host:
     def data_dir(self) -> Path | None:
         """Where the host keeps things, if it keeps any."""
         return self.settings.data_dir
+
+    def capability_bucket(self, capability: str) -> str:
+        """The bucket that a capability has in this namespace."""
+        return self.subjects.capability_bucket(capability)
 
     @property
     def turn(self) -> Turn:

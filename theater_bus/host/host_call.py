@@ -18,10 +18,12 @@ from theater_bus.capability import ActorIdentity, HostCall, HostCallMiddleware, 
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.core.values.types import Scalar
+from theater_bus.core.wire.deadline import nested_ms
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.engine import HostImport
 from theater_bus.errors import ActorError, ChainTampered
-from theater_bus.host.calling import NestedCall, OperationEnd
+from theater_bus.host.calling import NestedCall, OperationEnd, OwnCall
+from theater_bus.host.capability_bus import ActorBus
 from theater_bus.host.middleware import around_host_call
 from theater_bus.plugins import BoundFunction, HostFunction
 
@@ -204,13 +206,14 @@ class HostCalls:
 class ActorContext:
     """The `Context` of one capability instance."""
 
-    __slots__ = ("_actor", "_capability", "_grants", "_log")
+    __slots__ = ("_actor", "_bus", "_capability", "_grants", "_log")
 
     def __init__(self, actor: Actor, capability: str, grants: Mapping[str, Any]) -> None:
         self._actor = actor
         self._capability = capability
         self._grants = grants
         self._log: Logger = _BoundLogger(actor.identity, capability)
+        self._bus: ActorBus | None = None
 
     @property
     def actor(self) -> ActorIdentity:
@@ -236,6 +239,13 @@ class ActorContext:
     def grants(self) -> Mapping[str, Any]:
         """The effective settings of this capability."""
         return self._grants
+
+    @property
+    def bus(self) -> ActorBus:
+        """NATS, within the capability's settings."""
+        if self._bus is None:
+            self._bus = ActorBus(self, self._actor.services, self._capability, self._grants)
+        return self._bus
 
     @property
     def data_dir(self) -> Path | None:
@@ -313,9 +323,12 @@ class ActorContext:
         then: Callable[[ActorError | None], None] | None = None,
         *,
         answered: Callable[[Any], None] | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Callable[[], bool]:
         """Put a call of the actor's own export into its mailbox, as the host."""
-        return self._actor.services.calls.enqueue(self._actor, function, params, then, answered)
+        call = OwnCall(self._capability, function, params, then, answered, key, headers)
+        return self._actor.services.calls.enqueue(self._actor, call)
 
     def on_operation_end(self, then: Callable[[bool], None]) -> None:
         """Have `then` called with whether the current operation took effect."""
@@ -331,11 +344,7 @@ class ActorContext:
     ) -> Any:
         """Call another actor in the name of this one and return its plain value."""
         frame = self._frame()
-        if frame.trace is None:
-            headers = self._actor.services.telemetry.untraced_headers(frame.op.headers)
-        else:
-            headers = frame.trace.headers()
-        nested = NestedCall(actor, function, params, timeout_ms, self.effect_key, headers)
+        nested = NestedCall(actor, function, params, timeout_ms, self.effect_key, self.trace_headers())
         return await self._actor.services.calls.call(frame.op, nested)
 
     def report_failure(self, why: str) -> None:
@@ -352,6 +361,27 @@ class ActorContext:
             capability=self._capability,
             reason=why,
         )
+
+    def trace_headers(self) -> dict[str, str] | None:
+        """What a message carries that is sent now; None outside a host call, or with nothing to carry."""
+        frame = _FRAME.get()
+        if frame is None or not frame.open or frame.op.actor is not self._actor:
+            return None
+        if frame.trace is None:
+            return self._actor.services.telemetry.untraced_headers(frame.op.headers)
+        return frame.trace.headers()
+
+    def left_ms(self) -> int | None:
+        """What is left of the current operation's time; None outside a host call."""
+        frame = _FRAME.get()
+        if frame is None or not frame.open:
+            return None
+        return nested_ms(None, int((frame.op.deadline - self._actor.services.loop.time()) * 1000))
+
+    async def close(self) -> None:
+        """The actor ends: let go of what the capability did not."""
+        if self._bus is not None:
+            await self._bus.close()
 
     def _frame(self) -> _Frame:
         frame = _FRAME.get()

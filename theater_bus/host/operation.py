@@ -127,7 +127,7 @@ class Operation:
 
     def join(self, repeat: Operation) -> None:
         """Answer `repeat`, the same request under the same key, together with this one."""
-        known = {answer.subject for answer in self.answers}
+        known = {answer.subject for answer in self.answers if answer.subject}
         self.answers += [answer for answer in repeat.answers if answer.subject not in known]
         if repeat.trace is not None:
             repeat.trace.end(None)

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 from theater_bus.bus import Connection, Message
 from theater_bus.capability import Proof
 from theater_bus.capability import Request as AccessRequest
-from theater_bus.core.idempotency import Join, Replay, Window
 from theater_bus.core.wire.caller import Caller, proof_of, scope_of
 from theater_bus.core.wire.callpath import check_cycle
 from theater_bus.core.wire.deadline import remaining
-from theater_bus.core.wire.digest import operation_digest
 from theater_bus.core.wire.form import CONTENT_TYPE, Form
 from theater_bus.core.wire.request import Request, decode_request
 from theater_bus.core.wire.subjects import OpsSubjects
@@ -156,22 +154,8 @@ class OpsLane:
             self._actor.refuse_unadmitted(op, error)
 
     def _enter(self, op: Operation) -> None:
-        actor = self._actor
-        key = op.key
-        if key is None:
-            actor.submit_or_refuse(op)
-            return
-        window = actor.window
-        if window is None:
-            window = actor.window = Window(self._shared.window_bounds)
-        op.digest = operation_digest(op.entry.name, op.params.standalone)
-        admission = window.admit(key[0], key[1], op.digest, op)
-        if isinstance(admission, Join):
-            admission.token.join(op)
-        elif isinstance(admission, Replay):
-            self._shared.replay(actor, op, admission)
-        else:
-            actor.submit_or_refuse(op)
+        if op.key is None or self._shared.admits(self._actor, op):
+            self._actor.submit_or_refuse(op)
 
     def _refuse(
         self,

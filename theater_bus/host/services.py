@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from theater_bus.bus import Bus
     from theater_bus.core.lifecycle import StopReason
+    from theater_bus.core.wire.reply import ReplyRule
     from theater_bus.engine import Instance, Turn
     from theater_bus.host.actor import Actor
     from theater_bus.host.calling import ActorCalls
+    from theater_bus.host.capability_bus import Reserved
     from theater_bus.host.shared import Tally
     from theater_bus.telemetry import Telemetry
 
@@ -32,6 +35,21 @@ class Services(Protocol):
     @property
     def data_dir(self) -> Path | None:
         """Where the host keeps things, if it keeps any."""
+
+    @property
+    def bus(self) -> Bus:
+        """The connections to NATS."""
+
+    @property
+    def replies(self) -> ReplyRule:
+        """To which subjects an answer may go."""
+
+    @property
+    def reserved(self) -> Reserved:
+        """Which subjects no grant opens."""
+
+    def capability_bucket(self, capability: str) -> str:
+        """The bucket that a capability has in this namespace."""
 
     @property
     def turn(self) -> Turn:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from theater_bus.core.chain.bodies import Failure, Result
 from theater_bus.core.chain.events import decode_event
-from theater_bus.core.idempotency import Replay, WindowBounds
+from theater_bus.core.idempotency import Join, Replay, Window, WindowBounds
 from theater_bus.core.values.codec_recorded import recorded_outcome
+from theater_bus.core.wire.digest import operation_digest
 from theater_bus.core.wire.reply import ReplyRule
 from theater_bus.core.wire.request import Limits
 from theater_bus.errors import ActorError, TheaterError, Unavailable
@@ -105,6 +106,25 @@ class Shared:
     def lost_reply(self, subject: str, error: TheaterError) -> None:
         """A reply could not be published."""
         self.telemetry.event("reply.lost", subject=subject, reason=str(error))
+
+    def admits(self, actor: Actor, op: Operation) -> bool:
+        """Whether an operation with a key is to run. A repeat is not: it gets the answer of the first. HOT.
+
+        Raises `KeyReused`.
+        """
+        assert op.key is not None
+        window = actor.window
+        if window is None:
+            window = actor.window = Window(self.window_bounds)
+        op.digest = operation_digest(op.entry.name, op.params.standalone)
+        admission = window.admit(*op.key, op.digest, op)
+        if isinstance(admission, Join):
+            admission.token.join(op)
+            return False
+        if isinstance(admission, Replay):
+            self.replay(actor, op, admission)
+            return False
+        return True
 
     def replay(self, actor: Actor, op: Operation, recorded: Replay) -> None:
         """Answer a repeat of a committed operation with the recorded answer, encoded as asked now."""

@@ -306,7 +306,8 @@ class Spawner:
     ) -> None:
         name = capability.name
         try:
-            instance = capability.cls(ActorContext(actor, name, granted.plain(name)), granted.settings[name])
+            context = actor.contexts[name] = ActorContext(actor, name, granted.plain(name))
+            instance = capability.cls(context, granted.settings[name])
             if snapshot is not None:
                 instance.restore(snapshot)
         except Exception as error:

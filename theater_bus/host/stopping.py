@@ -62,16 +62,21 @@ async def _idle(actor: Actor, bound_s: float) -> None:
 
 
 async def stop_capabilities(actor: Actor) -> None:
-    """Stop the actor's capabilities, last started first; one that fails or hangs is named and hinders no other."""
-    for name, capability in reversed(list(actor.capabilities.items())):
+    """Stop the actor's capabilities, last started first; one that fails or hangs is named and hinders no other.
+
+    What they did not let go of themselves is let go of then.
+    """
+    steps = [(name, capability.stop) for name, capability in reversed(list(actor.capabilities.items()))]
+    for name, stop in steps + [(name, context.close) for name, context in actor.contexts.items()]:
         try:
             async with asyncio.timeout(CAPABILITY_STOP_S):
-                await capability.stop()
+                await stop()
         except TimeoutError:
             log.warning("capability did not stop within %s s: %s of %s", CAPABILITY_STOP_S, name, actor.identity.id)
         except Exception:
             log.exception("capability failed to stop: %s of %s", name, actor.identity.id)
     actor.capabilities.clear()
+    actor.contexts.clear()
 
 
 async def end_actor(actor: Actor, registry: PluginRegistry, grace_s: float) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from theater_bus.capability import ActorIdentity, Capability, CapabilityError
+from theater_bus.capability import ActorIdentity, Capability, CapabilityBus, CapabilityError
 from theater_bus.core.grants import ALL
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.values.codec import value_codec
@@ -115,7 +115,15 @@ class HarnessContext:
         self.actors: CallActor = _nobody
         self.exports: set[str] | None = None
         self.snapshots = 0
+        self.given_bus: CapabilityBus | None = None
         self._ends: list[_End] = []
+
+    @property
+    def bus(self) -> CapabilityBus:
+        """A harness has no NATS. Raises `LookupError`: test what needs it with `running_host`, or set `given_bus`."""
+        if self.given_bus is None:
+            raise LookupError("a harness has no NATS. Fix: test it with running_host, or set context.given_bus")
+        return self.given_bus
 
     @property
     def deadline(self) -> float:
@@ -155,6 +163,8 @@ class HarnessContext:
         then: Callable[[ActorError | None], None] | None = None,
         *,
         answered: Callable[[Any], None] | None = None,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Callable[[], bool]:
         """Keep the call; `finish` ends it. Raises `Overloaded` at the bound of a host."""
         bound = Bounds().enqueues

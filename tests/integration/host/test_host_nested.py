@@ -99,7 +99,7 @@ async def test_a_capability_enqueues_a_callback_that_nobody_else_reaches(stage: 
     await eventually(lambda: actor.journal.settled.seq == 5)
     assert (await stage.info("a", "state"))["state"] == 100
     body: Any = [event.body for event in await stage.events("a") if event.type == "call"][-1]
-    assert (body.caller, body.proof) == ("", "host")
+    assert (body.caller, body.proof) == ("peer", "host")
 
 
 async def test_a_deadline_during_a_host_call_a_spin_and_in_the_queue(stage: Stage) -> None:

@@ -17,6 +17,7 @@ from theater_bus.capability import Capability, CapabilityError
 from theater_bus.core.manifest import from_mapping
 from theater_bus.core.values.cgrf import decode
 from theater_bus.errors import HandlerError, OperationTimeout
+from theater_bus.host.calling import OwnCall
 from theater_bus.host.spawning import SpawnRequest
 from theater_bus.telemetry import Telemetry
 from theater_bus.testing import guest, relay_guest
@@ -203,7 +204,7 @@ async def test_ten_thousand_guests_wait_in_a_host_function_at_once(
 
     async def spawn(number: int) -> None:
         actor = await host.host.spawn(SpawnRequest(manifest, CALLER.wasm, f"w{number}"))
-        host.host.calls.enqueue(actor, "wait", [60_000])
+        host.host.calls.enqueue(actor, OwnCall("test", "wait", [60_000]))
 
     for first in range(0, count, 250):
         await asyncio.gather(*map(spawn, range(first, first + 250)))

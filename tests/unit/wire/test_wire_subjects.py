@@ -196,6 +196,9 @@ def test_names_on_the_server_carry_the_namespace() -> None:
     assert subjects.hosts_bucket == "theater_prod_hosts"
     assert subjects.actors_bucket == "theater_prod_actors"
     assert subjects.objects_bucket == "theater_prod_objects"
+    assert subjects.capability_bucket("store") == "theater_prod_cap_store"
+    with pytest.raises(ConfigurationError):
+        subjects.capability_bucket("a.b")
     assert subjects.object_name(bytes(32)) == "sha256-" + "00" * 32
 
 

@@ -125,6 +125,10 @@ class Subjects:
         """The object store of packages, manifests and large payloads."""
         return f"theater_{self.namespace}_objects"
 
+    def capability_bucket(self, capability: str) -> str:
+        """The KV bucket, or object store, that the actors' capabilities of this name share."""
+        return f"theater_{self.namespace}_cap_{_named(capability, 'capability')}"
+
     @staticmethod
     def object_name(sha256: bytes) -> str:
         """The name of an object, from the 32 bytes of its digest."""
