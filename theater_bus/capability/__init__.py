@@ -41,10 +41,11 @@ from theater_bus.capability.middleware import (
     Request,
 )
 from theater_bus.capability.scope import HostScoped
-from theater_bus.core.grants import EXACT, FLAG, HOSTS, NUMBER, PATHS, STRINGS, SUBJECTS
+from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, STRINGS, SUBJECTS
 
 __all__ = [
     "API",
+    "ENDPOINTS",
     "EXACT",
     "FLAG",
     "HOSTS",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from theater_bus.core.grants import (
     ALL,
+    ENDPOINTS,
     EXACT,
     FLAG,
     HOSTS,
@@ -31,17 +32,29 @@ from theater_bus.core.grants import (
     intersect,
 )
 from theater_bus.core.grants.bound import bound_from_plain
-from theater_bus.core.grants.pattern import EXACT_TEXTS, HOST_NAMES, PATH_PREFIXES, SUBJECT_PATTERNS, Language
+from theater_bus.core.grants.pattern import (
+    ENDPOINT_PATTERNS,
+    EXACT_TEXTS,
+    HOST_NAMES,
+    PATH_PREFIXES,
+    SUBJECT_PATTERNS,
+    Language,
+)
 from theater_bus.errors import SpawnRefused
 
 PATH_TEXTS = ["/", "/a", "/a/b", "/a/bc", "/ab", ".", "a", "a/b"]
 HOST_TEXTS = ["a.com", "*.a.com", "x.a.com", "*.x.a.com", "*.com", "10.0.0.1", "::1", "y.x.a.com"]
 SUBJECT_TEXTS = ["a", "a.b", "a.*", "*.b", "a.>", ">", "*.*", "a.b.c", "*.b.>", "b.*.c"]
+ENDPOINT_TEXTS = [
+    *["*:443", "*:*", "a.com:443", "x.a.com:1-500", "*.a.com:400-500", "*.a.com:*", "*.x.a.com:443"],
+    *["10.0.0.0/8:*", "10.1.0.0/16:1-500", "10.1.2.3:443", "[::1]:443", "[fd00::/8]:*", "[::ffff:10.1.2.3]:80-443"],
+]
 TEXTS = {
     EXACT_TEXTS: ["GET", "PUT", "a", "/a"],
     PATH_PREFIXES: PATH_TEXTS,
     HOST_NAMES: HOST_TEXTS,
     SUBJECT_PATTERNS: SUBJECT_TEXTS,
+    ENDPOINT_PATTERNS: ENDPOINT_TEXTS,
 }
 PROBES: list[Any] = [
     *[text for texts in TEXTS.values() for text in texts],
@@ -192,6 +205,13 @@ def test_unlimited_and_nothing_are_different_and_an_empty_list_is_nothing() -> N
         (SUBJECTS, ["orders.*.eu"], ["orders.new.>"], ["orders.new.eu"]),
         (SUBJECTS, ["a.>"], ["a"], []),
         (SUBJECTS, ["a.>", "a.b"], ["unlimited"], []),
+        (ENDPOINTS, ["*.A.com.:443"], ["x.a.com:*", "a.com:443"], ["x.a.com:443"]),
+        (ENDPOINTS, ["*:1-1000"], ["*.a.com:443-2000", "10.0.0.1:443"], ["*.a.com:443-1000"]),
+        (ENDPOINTS, ["10.0.0.0/8:*"], ["10.1.0.0/16:80", "[::/0]:*"], ["10.1.0.0/16:80"]),
+        (ENDPOINTS, ["[::ffff:10.0.0.1]:80"], ["10.0.0.0/8:80"], ["10.0.0.1:80"]),
+        (ENDPOINTS, ["[FD00::/8]:80"], ["[fd00:0::1]:80"], ["[fd00::1]:80"]),
+        (ENDPOINTS, ["*:80"], ["0.0.0.0/0:80"], []),
+        (ENDPOINTS, ["a.com:80-90"], ["a.com:91"], []),
         (EXACT, {"tls": True}, {"tls": True}, {"tls": True}),
         (EXACT, 1, True, "nothing"),
     ],
@@ -226,6 +246,17 @@ def test_kinds_intersect_the_values_of_settings(kind: Kind, one: Any, other: Any
         (SUBJECTS, ["a.>.b"], "is no subject"),
         (SUBJECTS, ["a.b*"], "is no subject"),
         (SUBJECTS, [f"s{at}" for at in range(65)], "more than 64"),
+        (ENDPOINTS, ["a.com"], "has no port"),
+        (ENDPOINTS, ["a.com:http"], "ends in no port"),
+        (ENDPOINTS, ["a.com:65536"], "ends in no port"),
+        (ENDPOINTS, ["a.com:9-8"], "ends in no port"),
+        (ENDPOINTS, ["a.com:"], "ends in no port"),
+        (ENDPOINTS, ["http://a.com:80"], "is no host"),
+        (ENDPOINTS, ["fd00::1:80"], "is no host"),
+        (ENDPOINTS, ["127.1:80"], "is no address"),
+        (ENDPOINTS, ["10.0.0.1/8:80"], "is no address and no network"),
+        (ENDPOINTS, ["0x7f000001:80"], "ends in a number"),
+        (ENDPOINTS, [f"a{at}.com:80" for at in range(65)], "more than 64"),
         (EXACT, object(), "no plain value"),
     ],
 )
@@ -239,6 +270,13 @@ def test_subjects_that_no_short_list_can_say_are_refused() -> None:
     columns = SUBJECTS.read([f"c{at}.>" for at in range(40)])
     with pytest.raises(SpawnRefused, match="1,600 patterns"):
         rows.meet(columns)
+
+
+def test_endpoints_that_no_short_list_can_say_are_refused() -> None:
+    hosts = ENDPOINTS.read([f"a{at}.com:*" for at in range(40)])
+    ports = ENDPOINTS.read([f"*:{at}" for at in range(40)])
+    with pytest.raises(SpawnRefused, match="1,600 patterns"):
+        hosts.meet(ports)
 
 
 @pytest.mark.parametrize(

@@ -18,10 +18,17 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from theater_bus.core.grants.bound import UNLIMITED, Bound, Exactly, Extreme, Flag, Number, Patterns
-from theater_bus.core.grants.pattern import EXACT_TEXTS, HOST_NAMES, PATH_PREFIXES, SUBJECT_PATTERNS, Language
+from theater_bus.core.grants.pattern import (
+    ENDPOINT_PATTERNS,
+    EXACT_TEXTS,
+    HOST_NAMES,
+    PATH_PREFIXES,
+    SUBJECT_PATTERNS,
+    Language,
+)
 from theater_bus.core.setting import Plain
 
-__all__ = ["EXACT", "FLAG", "HOSTS", "NUMBER", "PATHS", "STRINGS", "SUBJECTS", "Kind"]
+__all__ = ["ENDPOINTS", "EXACT", "FLAG", "HOSTS", "NUMBER", "PATHS", "STRINGS", "SUBJECTS", "Kind"]
 
 Read: TypeAlias = Callable[[Plain], Bound]
 
@@ -91,5 +98,7 @@ HOSTS: Final = Kind("hosts", [], _texts(HOST_NAMES))
 """Host names and addresses, and `*.suffix`."""
 SUBJECTS: Final = Kind("subjects", [], _texts(SUBJECT_PATTERNS))
 """NATS subjects with `*` and `>`."""
+ENDPOINTS: Final = Kind("endpoints", [], _texts(ENDPOINT_PATTERNS))
+"""Hosts and networks with ports: `*.example.com:443`, `10.0.0.0/8:5432`."""
 EXACT: Final = Kind("exact", "nothing", Exactly.of)
 """A value that all sides must agree on; what a setting without a kind is."""

@@ -1,4 +1,4 @@
-"""The languages that sets of texts are bounded in: exact texts, path prefixes, hosts, and NATS subjects.
+"""The languages that sets of texts are bounded in: exact texts, path prefixes, hosts, NATS subjects, and endpoints.
 
 Invariants: a parsed pattern is canonical, so equal meaning is equal pattern; `within` is a partial order (a pattern is
 within itself); in the first three languages two patterns are disjoint or one is within the other, which is what keeps
@@ -12,9 +12,19 @@ from collections.abc import Collection
 from ipaddress import ip_address
 from typing import Final, Protocol, TypeAlias
 
+from theater_bus.core.grants.endpoint import Endpoints, check_name
 from theater_bus.errors import SpawnRefused
 
-__all__ = ["EXACT_TEXTS", "HOST_NAMES", "LANGUAGES", "PATH_PREFIXES", "SUBJECT_PATTERNS", "Language", "Pattern"]
+__all__ = [
+    "ENDPOINT_PATTERNS",
+    "EXACT_TEXTS",
+    "HOST_NAMES",
+    "LANGUAGES",
+    "PATH_PREFIXES",
+    "SUBJECT_PATTERNS",
+    "Language",
+    "Pattern",
+]
 
 Pattern: TypeAlias = tuple[str, ...]
 
@@ -98,9 +108,6 @@ class PathPrefixes(_Nested):
         return any(pattern[:length] in bounds for length in range(1, len(pattern) + 1))
 
 
-_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-
-
 class HostNames(_Nested):
     """Hosts: a name or an address exactly, or `*.suffix` for every name below a suffix (never the suffix itself)."""
 
@@ -115,11 +122,7 @@ class HostNames(_Nested):
                 return (str(ip_address(name.removeprefix("[").removesuffix("]"))),)
             except ValueError:
                 pass
-        labels = name.split(".")
-        if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-            raise ValueError("is no host. Fix: write a name, an address, or `*.` and a domain, without scheme and port")
-        if labels[-1].isdigit() or labels[-1].startswith("0x"):
-            raise ValueError("ends in a number and is no address. Fix: write the address in full")
+        check_name(name)
         return ("*", name) if wildcard else (name,)
 
     def show(self, pattern: Pattern) -> str:
@@ -195,6 +198,8 @@ EXACT_TEXTS: Final = ExactTexts()
 PATH_PREFIXES: Final = PathPrefixes()
 HOST_NAMES: Final = HostNames()
 SUBJECT_PATTERNS: Final = SubjectPatterns()
+ENDPOINT_PATTERNS: Final = Endpoints()
 LANGUAGES: Final[dict[str, Language]] = {
-    language.name: language for language in (EXACT_TEXTS, PATH_PREFIXES, HOST_NAMES, SUBJECT_PATTERNS)
+    language.name: language
+    for language in (EXACT_TEXTS, PATH_PREFIXES, HOST_NAMES, SUBJECT_PATTERNS, ENDPOINT_PATTERNS)
 }
