@@ -27,6 +27,7 @@ from theater_bus.capability.bus import (
     StreamMessage,
     Streams,
 )
+from theater_bus.capability.configuration import Configuration
 from theater_bus.capability.context import ActorIdentity, Context, Logger
 from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
 from theater_bus.capability.hooks import hookimpl
@@ -41,7 +42,15 @@ from theater_bus.capability.middleware import (
     Request,
 )
 from theater_bus.capability.scope import HostScoped
-from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, STRINGS, SUBJECTS
+from theater_bus.capability.secret import (
+    Secret,
+    SecretRefused,
+    has_handle,
+    hide_secrets,
+    secret_name,
+    with_secrets,
+)
+from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, SECRETS, STRINGS, SUBJECTS
 
 __all__ = [
     "API",
@@ -51,6 +60,7 @@ __all__ = [
     "HOSTS",
     "NUMBER",
     "PATHS",
+    "SECRETS",
     "STRINGS",
     "SUBJECTS",
     "ActorIdentity",
@@ -60,6 +70,7 @@ __all__ = [
     "Capability",
     "CapabilityBus",
     "CapabilityError",
+    "Configuration",
     "Consumer",
     "Context",
     "Decision",
@@ -75,12 +86,18 @@ __all__ = [
     "OperationMiddleware",
     "Proof",
     "Request",
+    "Secret",
+    "SecretRefused",
     "Settings",
     "StreamAck",
     "StreamMessage",
     "Streams",
     "blocking",
+    "has_handle",
+    "hide_secrets",
     "hookimpl",
+    "secret_name",
+    "with_secrets",
 ]
 
 API = 1

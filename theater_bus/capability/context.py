@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from theater_bus.capability.bus import CapabilityBus
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.errors import ActorError
+
+if TYPE_CHECKING:
+    from theater_bus.capability.configuration import Configuration
+    from theater_bus.capability.secret import Secret
 
 __all__ = ["ActorIdentity", "Context", "Logger"]
 
@@ -78,6 +82,17 @@ class Context(Protocol):
         """Where the capability may keep files of all its actors: a directory of its own on the host.
 
         It need not exist yet. None where the host has no data directory.
+        """
+
+    @property
+    def configuration(self) -> Configuration:
+        """What the host's operator has configured: for this capability, and for the actor within its grants."""
+
+    async def secret(self, handle: str, destination: str) -> Secret:
+        """The value behind a guest's handle (`secret:NAME`), to be sent to the host `destination` and nowhere else.
+
+        Ask for it after the call's input was recorded, as every host function does by itself, and keep its value out
+        of results, errors and logs. Raises `SecretRefused` unless the actor's grants and the operator name the host.
         """
 
     @property

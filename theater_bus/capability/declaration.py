@@ -55,12 +55,14 @@ class Capability:
     must not block.
 
     Class attributes: `name` (as in the manifest's `[capabilities.<name>]`), `pact` (file name beside the class's
-    module, or the pact text itself if it holds a newline), `Settings`.
+    module, or the pact text itself if it holds a newline), `Settings`, and `HostSettings` for what the operator of a
+    host may set for it (`[capabilities.<name>]` in the host's configuration); each field of that has a default.
     """
 
     name: ClassVar[str]
     pact: ClassVar[str]
     Settings: ClassVar[type[Settings]] = Settings
+    HostSettings: ClassVar[type[BaseModel] | None] = None
 
     def __init__(self, context: Context, settings: Any) -> None:
         self.context = context

@@ -36,6 +36,7 @@ from theater_bus.host.actor import Actor
 from theater_bus.host.calling import ActorCalls
 from theater_bus.host.capability_bus import Reserved
 from theater_bus.host.chain import ChainStore, FileSettings, FileStore, MemoryStore
+from theater_bus.host.configuration import HostConfiguration
 from theater_bus.host.control import control_handlers
 from theater_bus.host.granting import read_policy
 from theater_bus.host.heartbeat import Heartbeat
@@ -88,7 +89,13 @@ class Host:
     """
 
     def __init__(
-        self, settings: HostSettings, registry: PluginRegistry, telemetry: Telemetry, bus: Bus, grants: Grants
+        self,
+        settings: HostSettings,
+        registry: PluginRegistry,
+        telemetry: Telemetry,
+        bus: Bus,
+        grants: Grants,
+        configuration: HostConfiguration,
     ) -> None:
         self.settings = settings
         self.registry = registry
@@ -99,6 +106,7 @@ class Host:
         self.namespace = settings.namespace
         self.limits = settings.host_limits()
         self.grants = grants
+        self.configuration = configuration
         self.subjects = Subjects(settings.namespace)
         self.engine = Engine(
             EngineSettings(turn_ms=settings.turn_ms, cache_dir=settings.cache_dir, cancel_grace_ms=CANCEL_GRACE_MS),
@@ -165,9 +173,11 @@ class Host:
             raise registry.failures[0]
         _register_telemetry(registry, telemetry)
         grants = read_policy(settings.grants, registry.capabilities)
+        configuration = HostConfiguration.read(settings.config, registry.capabilities)
+        await configuration.check()
         bus = await Bus.open(settings.bus(), instrumentation=telemetry)
         try:
-            host = cls(settings, registry, telemetry, bus, grants)
+            host = cls(settings, registry, telemetry, bus, grants, configuration)
         except BaseException:
             await bus.close()
             raise

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from theater_bus.capability import ActorIdentity, HostCall, HostCallMiddleware, Logger
+from theater_bus.capability import ActorIdentity, HostCall, HostCallMiddleware, Logger, Secret
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.core.values.types import Scalar
@@ -24,6 +24,7 @@ from theater_bus.engine import HostImport
 from theater_bus.errors import ActorError, ChainTampered
 from theater_bus.host.calling import NestedCall, OperationEnd, OwnCall
 from theater_bus.host.capability_bus import ActorBus
+from theater_bus.host.configuration import ActorConfiguration
 from theater_bus.host.middleware import around_host_call
 from theater_bus.plugins import BoundFunction, HostFunction
 
@@ -206,12 +207,13 @@ class HostCalls:
 class ActorContext:
     """The `Context` of one capability instance."""
 
-    __slots__ = ("_actor", "_bus", "_capability", "_grants", "_log")
+    __slots__ = ("_actor", "_bus", "_capability", "_configuration", "_grants", "_log")
 
     def __init__(self, actor: Actor, capability: str, grants: Mapping[str, Any]) -> None:
         self._actor = actor
         self._capability = capability
         self._grants = grants
+        self._configuration = ActorConfiguration(actor.services.configuration, actor.grants, capability)
         self._log: Logger = _BoundLogger(actor.identity, capability)
         self._bus: ActorBus | None = None
 
@@ -252,6 +254,15 @@ class ActorContext:
         """Where the capability may keep files, or None."""
         directory = self._actor.services.data_dir
         return None if directory is None else directory / "capabilities" / self._capability
+
+    @property
+    def configuration(self) -> ActorConfiguration:
+        """What the host's operator has configured."""
+        return self._configuration
+
+    async def secret(self, handle: str, destination: str) -> Secret:
+        """The value behind a guest's handle."""
+        return await self._configuration.secret(handle, destination)
 
     @property
     def deadline(self) -> float:

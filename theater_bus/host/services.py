@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
     from theater_bus.host.calling import ActorCalls
     from theater_bus.host.capability_bus import Reserved
+    from theater_bus.host.configuration import HostConfiguration
     from theater_bus.host.shared import Tally
     from theater_bus.telemetry import Telemetry
 
@@ -58,6 +59,10 @@ class Services(Protocol):
     @property
     def tally(self) -> Tally:
         """What the host has done, for service discovery."""
+
+    @property
+    def configuration(self) -> HostConfiguration:
+        """What the operator has configured."""
 
     def instantiate(self, actor: Actor) -> Instance:
         """A fresh instance of the actor's guest. Raises `Overloaded` at the host's cap."""

@@ -59,6 +59,7 @@ class HostSettings(BaseSettings):
     packages_dir: Path | None = None
     cache_dir: Path | None = None
     fsync: Literal["always", "interval", "never"] = "always"
+    config: Annotated[dict[str, Any] | None, NoDecode] = None
 
     # who may do what
     caller_subjects: bool = False
@@ -94,6 +95,17 @@ class HostSettings(BaseSettings):
         if found.keys() != {"grants"}:
             raise ValueError(f"{value} must hold the table [grants] and nothing else, it holds {', '.join(found)}")
         return found["grants"]
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _configuration(cls, value: Any) -> Any:
+        """A configuration may be given as a TOML file; its tables are checked when the plugins are known."""
+        if not isinstance(value, str | Path):
+            return value
+        try:
+            return tomllib.loads(Path(value).read_text("utf-8"))
+        except OSError as error:
+            raise ValueError(f"{value} cannot be read: {error.strerror}") from None
 
     def bus(self) -> BusSettings:
         """The part that the bus needs."""

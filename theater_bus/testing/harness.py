@@ -18,13 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from theater_bus.capability import ActorIdentity, Capability, CapabilityBus, CapabilityError
-from theater_bus.core.grants import ALL
+from theater_bus.capability import ActorIdentity, Capability, CapabilityBus, CapabilityError, Secret
+from theater_bus.core.grants import ALL, FLAG, SECRETS, STRINGS, Grant, Grants
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.types import TupleOf, Type, Unit
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.errors import ActorError, ActorNotFound, Cancelled, ConfigurationError, Overloaded
+from theater_bus.host.configuration import ActorConfiguration, HostConfiguration
 from theater_bus.host.granting import grant
 from theater_bus.plugins import CapabilityType, HostFunction, compile_capability
 from theater_bus.telemetry import Telemetry
@@ -100,10 +101,17 @@ class HarnessContext:
     function, params); `exports` are those of the actor. `tracer` records nothing.
     """
 
-    def __init__(self, actor: ActorIdentity, grants: Mapping[str, Any], data_dir: Path | None = None) -> None:
+    def __init__(
+        self,
+        actor: ActorIdentity,
+        grants: Mapping[str, Any],
+        data_dir: Path | None = None,
+        configuration: ActorConfiguration | None = None,
+    ) -> None:
         self.actor = actor
         self.grants = grants
         self.data_dir = data_dir
+        self.configuration = configuration or ActorConfiguration(HostConfiguration(), Grants(), "")
         self.log = HarnessLogger()
         self.meter = HarnessMeter()
         self.tracer: Any = Telemetry.silent().tracer("harness")
@@ -117,6 +125,10 @@ class HarnessContext:
         self.snapshots = 0
         self.given_bus: CapabilityBus | None = None
         self._ends: list[_End] = []
+
+    async def secret(self, handle: str, destination: str) -> Secret:
+        """The value behind a guest's handle, as a host with the harness's `config` and `allowed` gives it."""
+        return await self.configuration.secret(handle, destination)
 
     @property
     def bus(self) -> CapabilityBus:
@@ -269,15 +281,29 @@ async def capability_harness(
     actor: str = "an-actor",
     snapshot: bytes | None = None,
     data_dir: Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    allowed: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[CapabilityHarness]:
     """A capability made as a host makes it: checked against its pact, given its settings, started, and stopped at the
-    end. `snapshot` is restored before the start; `data_dir` is the context's.
+    end. `snapshot` is restored before the start; `data_dir` is the context's. `config` is what
+    `HostSettings.config` holds, and `allowed` the grant `config` that the actor has beside the capability:
+    `{"secrets": ["api-key@127.0.0.1"]}`.
 
     Raises `PluginError` where class and pact do not agree, `SpawnRefused` for wrong settings.
     """
     type_ = await asyncio.to_thread(compile_capability, "the capability under test", cls)
     granted = grant([type_], {type_.name: settings or {}}, ALL, ALL)
-    context = HarnessContext(ActorIdentity(actor, "default", actor, "harness"), granted.plain(type_.name), data_dir)
+    configuration = HostConfiguration.read(config, {type_.name: type_})
+    given = granted.grants
+    if allowed is not None:
+        beside = Grant.read(allowed, {"values": STRINGS, "secrets": SECRETS, "reveal": FLAG})
+        given = Grants({**given.capabilities, "config": beside})
+    context = HarnessContext(
+        ActorIdentity(actor, "default", actor, "harness"),
+        granted.plain(type_.name),
+        data_dir,
+        ActorConfiguration(configuration, given, type_.name),
+    )
     instance = cls(context, granted.settings[type_.name])
     if snapshot is not None:
         instance.restore(snapshot)

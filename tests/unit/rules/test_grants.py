@@ -18,6 +18,7 @@ from theater_bus.core.grants import (
     NOTHING,
     NUMBER,
     PATHS,
+    SECRETS,
     STRINGS,
     SUBJECTS,
     UNLIMITED,
@@ -37,6 +38,7 @@ from theater_bus.core.grants.pattern import (
     EXACT_TEXTS,
     HOST_NAMES,
     PATH_PREFIXES,
+    SECRET_PLACES,
     SUBJECT_PATTERNS,
     Language,
 )
@@ -44,6 +46,7 @@ from theater_bus.errors import SpawnRefused
 
 PATH_TEXTS = ["/", "/a", "/a/b", "/a/bc", "/ab", ".", "a", "a/b"]
 HOST_TEXTS = ["a.com", "*.a.com", "x.a.com", "*.x.a.com", "*.com", "10.0.0.1", "::1", "y.x.a.com"]
+SECRET_TEXTS = ["key", "key@a.com", "key@*.a.com", "key@x.a.com", "other@*.a.com", "other@y.x.a.com", "key@::1"]
 SUBJECT_TEXTS = ["a", "a.b", "a.*", "*.b", "a.>", ">", "*.*", "a.b.c", "*.b.>", "b.*.c"]
 ENDPOINT_TEXTS = [
     *["*:443", "*:*", "a.com:443", "x.a.com:1-500", "*.a.com:400-500", "*.a.com:*", "*.x.a.com:443"],
@@ -53,6 +56,7 @@ TEXTS = {
     EXACT_TEXTS: ["GET", "PUT", "a", "/a"],
     PATH_PREFIXES: PATH_TEXTS,
     HOST_NAMES: HOST_TEXTS,
+    SECRET_PLACES: SECRET_TEXTS,
     SUBJECT_PATTERNS: SUBJECT_TEXTS,
     ENDPOINT_PATTERNS: ENDPOINT_TEXTS,
 }
@@ -167,6 +171,7 @@ def test_an_explanation_names_exactly_the_sides_that_cut(host: Grants, parent: G
         (Flag(False), [False], [True, 0]),
         (Exactly.of(1), [1], [1.0, True, "1", 10**30]),
         (Patterns.of(PATH_PREFIXES, ["/a"]), ["/a", "/a/b"], ["/ab", "a", "/a/../b", 1]),
+        (Patterns.of(SECRET_PLACES, ["k@*.a.com", "n"]), ["k@x.a.com", "n"], ["k", "k@a.com", "j@x.a.com", "n@x"]),
         (Patterns.of(SUBJECT_PATTERNS, ["a.*"]), ["a.b", "a.*"], ["a", "a.b.c", "a.>", ">"]),
     ],
 )
@@ -202,6 +207,7 @@ def test_unlimited_and_nothing_are_different_and_an_empty_list_is_nothing() -> N
         (PATHS, ["."], ["a/b", "/a"], ["a/b"]),
         (HOSTS, ["*.Ab.com."], ["x.ab.com", "ab.com", "*.y.ab.com"], ["*.y.ab.com", "x.ab.com"]),
         (HOSTS, ["[::1]", "0:0::1"], ["::1"], ["::1"]),
+        (SECRETS, ["k@*.A.com", "n"], ["k@x.a.com.", "n", "j@x.a.com"], ["k@x.a.com", "n"]),
         (SUBJECTS, ["orders.*.eu"], ["orders.new.>"], ["orders.new.eu"]),
         (SUBJECTS, ["a.>"], ["a"], []),
         (SUBJECTS, ["a.>", "a.b"], ["unlimited"], []),
@@ -242,6 +248,9 @@ def test_kinds_intersect_the_values_of_settings(kind: Kind, one: Any, other: Any
         (HOSTS, ["*.10.0.0.1"], "ends in a number"),
         (HOSTS, ["127.1"], "ends in a number"),
         (HOSTS, ["0x7f000001"], "ends in a number"),
+        (SECRETS, ["@a.com"], "names no secret"),
+        (SECRETS, ["k@"], "is no host"),
+        (SECRETS, ["k@*"], "is no host"),
         (SUBJECTS, ["a..b"], "is no subject"),
         (SUBJECTS, ["a.>.b"], "is no subject"),
         (SUBJECTS, ["a.b*"], "is no subject"),

@@ -59,6 +59,13 @@ class _Wanted:
     help="Find modules here by their digest, as well as in the object store.",
 )
 @click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    envvar="THEATER_BUS_CONFIG",
+    help="Values and secrets for actors, and what the host sets for capabilities (TOML).",
+)
+@click.option(
     "--host-id", metavar="ID", envvar="THEATER_BUS_HOST_ID", help="The host's name; by default machine and pid."
 )
 @click.option("--embedded", is_flag=True, help="Start a nats-server with JetStream too, for development.")
@@ -117,6 +124,7 @@ def command(
     invocation: Invocation,
     data: Path | None,
     packages: Path | None,
+    config: Path | None,
     host_id: str | None,
     embedded: bool,
     port: int,
@@ -145,6 +153,7 @@ def command(
     given: dict[str, Any] = {
         "data_dir": data,
         "packages_dir": packages,
+        "config": config,
         "host_id": host_id,
         "mode": "production" if production else None,
     }

@@ -3,7 +3,7 @@
 from theater_bus.core.grants.bound import NOTHING, UNLIMITED, Bound, Exactly, Flag, Number, Patterns
 from theater_bus.core.grants.effective import Effective, Explanation, intersect
 from theater_bus.core.grants.grant import ALL, Grant, Grants
-from theater_bus.core.grants.kind import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, STRINGS, SUBJECTS, Kind
+from theater_bus.core.grants.kind import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, SECRETS, STRINGS, SUBJECTS, Kind
 
 __all__ = [
     "ALL",
@@ -14,6 +14,7 @@ __all__ = [
     "NOTHING",
     "NUMBER",
     "PATHS",
+    "SECRETS",
     "STRINGS",
     "SUBJECTS",
     "UNLIMITED",

@@ -23,12 +23,13 @@ from theater_bus.core.grants.pattern import (
     EXACT_TEXTS,
     HOST_NAMES,
     PATH_PREFIXES,
+    SECRET_PLACES,
     SUBJECT_PATTERNS,
     Language,
 )
 from theater_bus.core.setting import Plain
 
-__all__ = ["ENDPOINTS", "EXACT", "FLAG", "HOSTS", "NUMBER", "PATHS", "STRINGS", "SUBJECTS", "Kind"]
+__all__ = ["ENDPOINTS", "EXACT", "FLAG", "HOSTS", "NUMBER", "PATHS", "SECRETS", "STRINGS", "SUBJECTS", "Kind"]
 
 Read: TypeAlias = Callable[[Plain], Bound]
 
@@ -96,6 +97,8 @@ PATHS: Final = Kind("paths", [], _texts(PATH_PREFIXES))
 """Path prefixes, component by component."""
 HOSTS: Final = Kind("hosts", [], _texts(HOST_NAMES))
 """Host names and addresses, and `*.suffix`."""
+SECRETS: Final = Kind("secrets", [], _texts(SECRET_PLACES))
+"""Secrets by name, with the hosts that they may go to: `NAME@HOST`."""
 SUBJECTS: Final = Kind("subjects", [], _texts(SUBJECT_PATTERNS))
 """NATS subjects with `*` and `>`."""
 ENDPOINTS: Final = Kind("endpoints", [], _texts(ENDPOINT_PATTERNS))

@@ -1,8 +1,8 @@
-"""The languages that sets of texts are bounded in: exact texts, path prefixes, hosts, NATS subjects, and endpoints.
+"""The languages that sets of texts are bounded in: exact texts, path prefixes, hosts, secrets, subjects, and endpoints.
 
 Invariants: a parsed pattern is canonical, so equal meaning is equal pattern; `within` is a partial order (a pattern is
-within itself); in the first three languages two patterns are disjoint or one is within the other, which is what keeps
-their intersections linear.
+within itself); in all languages but the last two, two patterns are disjoint or one is within the other, which is what
+keeps their intersections linear.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
     "HOST_NAMES",
     "LANGUAGES",
     "PATH_PREFIXES",
+    "SECRET_PLACES",
     "SUBJECT_PATTERNS",
     "Language",
     "Pattern",
@@ -141,6 +142,38 @@ class HostNames(_Nested):
         return False
 
 
+_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class SecretPlaces(_Nested):
+    """Secrets and where they may go: `NAME@HOST` with a host as above, or `NAME` alone, which may go nowhere."""
+
+    name = "secrets"
+
+    def parse(self, text: str) -> Pattern:
+        """`(name,)`, or the name and the pattern of the host."""
+        name, at, host = text.partition("@")
+        if _SECRET.fullmatch(name) is None:
+            raise ValueError("names no secret. Fix: write NAME@HOST, the name of 1 to 64 of A-Z a-z 0-9 _ -")
+        return (name, *HOST_NAMES.parse(host)) if at else (name,)
+
+    def show(self, pattern: Pattern) -> str:
+        """`NAME@HOST`, or `NAME`."""
+        name, *host = pattern
+        return f"{name}@{HOST_NAMES.show(tuple(host))}" if host else name
+
+    def within(self, pattern: Pattern, bounds: Collection[Pattern]) -> bool:
+        """Whether the pattern itself, or the same secret with a suffix above its host, is among `bounds`."""
+        if pattern in bounds:
+            return True
+        secret, name = pattern[0], pattern[-1]
+        while len(pattern) > 1 and "." in name:
+            name = name.partition(".")[2]
+            if (secret, "*", name) in bounds:
+                return True
+        return False
+
+
 _TOKEN: Final = re.compile(r"[^\s\x00-\x1f\x7f.*>]+|\*")
 
 
@@ -197,9 +230,17 @@ def _met(one: Pattern, other: Pattern) -> Pattern | None:
 EXACT_TEXTS: Final = ExactTexts()
 PATH_PREFIXES: Final = PathPrefixes()
 HOST_NAMES: Final = HostNames()
+SECRET_PLACES: Final = SecretPlaces()
 SUBJECT_PATTERNS: Final = SubjectPatterns()
 ENDPOINT_PATTERNS: Final = Endpoints()
 LANGUAGES: Final[dict[str, Language]] = {
     language.name: language
-    for language in (EXACT_TEXTS, PATH_PREFIXES, HOST_NAMES, SUBJECT_PATTERNS, ENDPOINT_PATTERNS)
+    for language in (
+        EXACT_TEXTS,
+        PATH_PREFIXES,
+        HOST_NAMES,
+        SECRET_PLACES,
+        SUBJECT_PATTERNS,
+        ENDPOINT_PATTERNS,
+    )
 }
