@@ -92,8 +92,9 @@ class HostCalls:
         actor = self._actor
         if self._middleware:
             bound = self._behind_middleware(function, bound)
-        params = function.declaration.params
-        is_log = function.name == "log" and [p.type for p in params] == [Scalar.STRING]
+        declared = function.declaration
+        is_log = function.name == "log" and [p.type for p in declared.params] == [Scalar.STRING]
+        is_log = is_log and declared.result is None  # a run of `log` keeps no answers
 
         def call(data: bytes) -> bytes | Coroutine[Any, Any, bytes]:
             op = actor.current

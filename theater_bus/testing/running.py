@@ -11,6 +11,7 @@ import asyncio
 import tomllib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import sha256
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from theater_bus.client.theater import Theater
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.manifest.reading import from_mapping
 from theater_bus.host.host import Host
+from theater_bus.host.replay import ReplayReport, replay
 from theater_bus.host.settings import HostSettings
 from theater_bus.host.spawning import NO_STATE, SpawnRequest
 from theater_bus.plugins import PluginRegistry
@@ -40,6 +42,7 @@ class RunningHost:
         self.host = host
         self.theater = theater
         self.url = url
+        self._spawned: dict[bytes, bytes] = {}
 
     async def spawn(
         self,
@@ -62,7 +65,25 @@ class RunningHost:
         tables.pop("package", None)
         request = SpawnRequest(_manifest(tables | manifest), wasm, id, state, parent)
         actor = await self.host.spawn(request)
+        for kept in (wasm, actor.type.manifest.canonical()):
+            self._spawned[sha256(kept).digest()] = kept
         return self.theater.actor(actor.identity.id)
+
+    async def replay(self, actor: ActorHandle, *, package: bytes | None = None) -> ReplayReport:
+        """Run what the actor's chain records again, with every host call answered from the record and no capability.
+
+            assert (await host.replay(actor)).is_identical
+
+        `package` is run in place of the recorded one and compared with the record. Raises `ActorNotFound` for an actor
+        whose chain is gone: one in memory ends with its actor.
+        """
+        segments = actor.get_chain().segments()
+        return await replay(segments, self._object, package=package, engine=self.host.engine)
+
+    async def _object(self, digest: bytes) -> bytes | None:
+        stores = [store for store in (self.host.memory_store, self.host.file_store) if store is not None]
+        found = [self._spawned.get(digest), *[await store.payload(digest) for store in stores]]
+        return next((data for data in found if data is not None), None)
 
 
 @asynccontextmanager

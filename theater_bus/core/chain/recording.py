@@ -79,9 +79,14 @@ class LogLines:
         self.lines.append(text)
         return kept
 
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over length and input of every call."""
+        return self._hasher.digest()
+
     def entry(self) -> _Entry:
         """The event of the run."""
-        return self.time_ns, "host-call", (self.interface, "log", self.count, self._hasher.digest(), self.lines)
+        return self.time_ns, "host-call", (self.interface, "log", self.count, self.digest, self.lines)
 
 
 class Recording:

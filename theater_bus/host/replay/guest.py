@@ -1,0 +1,159 @@
+"""A package as a replay runs it: functions, bytes in, bytes out, and host calls that somebody answers.
+
+`ReplayGuest` is all that a replay knows of guests; `load_pack_guest` makes one of a Pack module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+from theater_bus.core.chain.divergence import Ended, Failed, Returned
+from theater_bus.core.manifest import Manifest
+from theater_bus.core.values.cgrf import parse
+from theater_bus.engine import Budget, CallResult, Engine, GuestFailure, HostImport, Instance, Limits
+from theater_bus.errors import ActorError, FunctionNotFound
+from theater_bus.host.failure import of_message, of_result
+from theater_bus.host.package import FunctionEntry, Package, read_package
+from theater_bus.telemetry import Telemetry
+
+__all__ = ["Answer", "LoadGuest", "ReplayGuest", "Stopped", "load_pack_guest"]
+
+UNKNOWN_CPU_MS: Final = 20_000.0
+"""A limit of CPU time is an imposed end, which is not replayed; this bound, or four times the manifest's, only ends
+what would never end, on a machine that may be slower than the recording one.
+"""
+
+Answer: TypeAlias = Callable[[str, str, bytes], bytes]
+"""The answer to a host call, by interface, function and input. Raises `Stopped` to end the guest's call."""
+
+
+class Stopped(Exception):
+    """There is no answer: the guest's call ends here."""
+
+
+class ReplayGuest(Protocol):
+    """A loaded package. One call at a time."""
+
+    @property
+    def sha256(self) -> bytes:
+        """Digest of the package's bytes, 32 bytes."""
+        ...
+
+    async def run(self, function: str, state: bytes | None, params: bytes, answer: Answer) -> Ended | None:
+        """Call a function by its recorded name with canonical bytes; None when `answer` stopped it."""
+        ...
+
+    def renew(self) -> None:
+        """Give the instance up: the next call gets a fresh one."""
+        ...
+
+
+class LoadGuest(Protocol):
+    """Makes the guest of a package's bytes; `manifest` is the recorded one, None where it is not known."""
+
+    async def __call__(self, engine: Engine, wasm: bytes, manifest: Manifest | None) -> ReplayGuest:
+        """Load it. Raises `SpawnRefused` for what is no package."""
+        ...
+
+
+async def load_pack_guest(engine: Engine, wasm: bytes, manifest: Manifest | None) -> ReplayGuest:
+    """The guest in a Pack module, with the manifest's limits of memory and results. Raises `SpawnRefused`."""
+    package = read_package(await engine.load(wasm))
+    if manifest is None:
+        return _PackGuest(engine, package, Limits(), Budget(UNKNOWN_CPU_MS), is_fresh_each_time=False)
+    given = manifest.limits
+    limits, budget = Limits(given.memory_bytes, given.table_elements, given.result_bytes), Budget(4 * given.cpu_ms)
+    return _PackGuest(engine, package, limits, budget, is_fresh_each_time=manifest.isolates_operations())
+
+
+class _PackGuest:
+    """A Pack module whose imports are all answered by the replay."""
+
+    def __init__(
+        self, engine: Engine, package: Package, limits: Limits, budget: Budget, *, is_fresh_each_time: bool
+    ) -> None:
+        self._engine, self._package, self._limits, self._budget = engine, package, limits, budget
+        self._is_fresh_each_time = is_fresh_each_time
+        self._instance: Instance | None = None
+        self._answer: Answer = _nobody
+        self._entries: dict[str, FunctionEntry] = {}
+        self._telemetry = Telemetry.silent()
+        self._imports = [HostImport(i, f, self._import(i, f)) for i, f in package.module.imports]
+
+    @property
+    def sha256(self) -> bytes:
+        """Digest of the module's bytes."""
+        return self._package.sha256
+
+    async def run(self, function: str, state: bytes | None, params: bytes, answer: Answer) -> Ended | None:
+        """See `ReplayGuest.run`."""
+        self._answer = answer
+        try:
+            entry = self._entry(function)
+            data = entry.codec.call_input(None if state is None else parse(state), entry.codec.check_params(params))
+            result = await self._call(entry, data)
+        except ActorError as error:
+            return Failed(error.code, error.details.get("reason"))
+        if result.failure is not None or self._is_fresh_each_time:
+            self.renew()
+        return _ended(entry, result)
+
+    def renew(self) -> None:
+        """See `ReplayGuest.renew`."""
+        if self._instance is not None:
+            self._instance.close()
+            self._instance = None
+
+    async def _call(self, entry: FunctionEntry, data: bytes) -> CallResult:
+        instance = self._instance
+        if instance is None:
+            instance = self._instance = self._engine.instantiate_now(self._package.module, self._imports, self._limits)
+        ended: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
+        result = instance.call(entry.symbol, data, self._budget, ended.set_result)
+        try:
+            return await ended if result is None else result
+        except asyncio.CancelledError:
+            self.renew()
+            raise
+
+    def _entry(self, function: str) -> FunctionEntry:
+        entry = self._entries.get(function)
+        if entry is None:
+            export = self._package.exports.get(function)
+            if export is None:
+                raise FunctionNotFound(f"the package has no function {function!r}")
+            spec = self._telemetry.function_spec(function, "replay")
+            entry = self._entries[function] = FunctionEntry(export, spec, 0)
+        return entry
+
+    def _import(self, interface: str, function: str) -> Callable[[bytes], bytes]:
+        def call(data: bytes) -> bytes:
+            return self._answer(interface, function, data)
+
+        return call
+
+
+def _ended(entry: FunctionEntry, result: CallResult) -> Ended | None:
+    if result.failure is not None:
+        return _failed(result.failure)
+    output = result.output or b""
+    if result.status != 0:
+        return Failed(of_message(entry, output).code)
+    try:
+        outcome = entry.codec.decode_result(output)
+    except ActorError as refused:
+        return Failed(of_result(entry, output, refused).code)
+    value = outcome.value.standalone()
+    if not outcome.ok:
+        return Failed("guest-error", None, value)
+    return Returned(value, None if outcome.state is None else outcome.state.standalone())
+
+
+def _failed(failure: GuestFailure) -> Ended | None:
+    return None if isinstance(failure.exception, Stopped) else Failed("guest-trap", failure.reason)
+
+
+def _nobody(interface: str, function: str, data: bytes) -> bytes:
+    raise Stopped(f"{interface}.{function} outside of a call")
