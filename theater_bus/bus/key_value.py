@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -106,7 +106,7 @@ class KeyValueBucket:
                 return []
         return sorted(key for key in found if key.startswith(prefix))
 
-    async def watch(self, pattern: str = ">") -> AsyncIterator[Entry | None]:
+    async def watch(self, pattern: str = ">") -> AsyncGenerator[Entry | None, None]:
         """What is there now, then None once, then every change as it comes; ends with its iterator.
 
         `pattern` is a key with the wildcards of subjects. It begins anew, with what is there, when the connection was

@@ -9,7 +9,7 @@ Source: plugins, "Grants".
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -78,8 +78,11 @@ class KeyValue(Protocol):
     async def keys(self, prefix: str = "") -> list[str]:
         """The keys that begin with `prefix`, sorted."""
 
-    def watch(self, pattern: str = ">") -> AsyncIterator[KeyValueEntry | None]:
-        """What is there now, then None once, then every change as it comes. `pattern` as in subjects."""
+    def watch(self, pattern: str = ">") -> AsyncGenerator[KeyValueEntry | None, None]:
+        """What is there now, then None once, then every change as it comes. `pattern` as in subjects.
+
+        Close it (`contextlib.aclosing`) when you have seen enough.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ _BY_NAME: Final[Mapping[str, ExitCode]] = {
     "SerializationError": ExitCode.USAGE,
     "ShuttingDown": ExitCode.NOT_NOW,
     "SpawnRefused": ExitCode.REFUSED,
+    "TheaterError": ExitCode.FAILED,  # of a plugin's command
     "TooLarge": ExitCode.REFUSED,
     "TypeMismatch": ExitCode.USAGE,
     "Unavailable": ExitCode.NOT_NOW,
@@ -80,5 +81,5 @@ _BY_NAME: Final[Mapping[str, ExitCode]] = {
 
 
 def exit_code_of(error: type[BaseException]) -> ExitCode:
-    """The exit code for an error of this class; `BUG` for what is none of ours."""
+    """The exit code for an error of this class; `FAILED` for a plugin's own, `BUG` for what is none of ours."""
     return next((_BY_NAME[cls.__name__] for cls in error.__mro__ if cls.__name__ in _BY_NAME), ExitCode.BUG)

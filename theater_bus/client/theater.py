@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from theater_bus.bus import BusSettings, Connection
 from theater_bus.client.actor import ActorHandle
@@ -23,6 +23,9 @@ from theater_bus.core.wire.response import decode_reply
 from theater_bus.core.wire.subjects import Subjects
 from theater_bus.errors import ActorError, ChannelClosed, ConnectionLost, OperationTimeout, SpawnRefused
 from theater_bus.telemetry import Telemetry
+
+if TYPE_CHECKING:
+    from theater_bus.capability import KeyValue, Objects
 
 __all__ = ["Begin", "Theater"]
 
@@ -88,6 +91,16 @@ class Theater:
         if self._own_telemetry:
             self._own_telemetry = False
             await self._session.telemetry.close()
+
+    async def capability_buckets(self, capability: str) -> tuple[KeyValue, Objects]:
+        """What the actors' capabilities of this name keep on NATS in this namespace: for whoever looks after it.
+
+        Raises `Unavailable` where there is no JetStream, or this user may not use it.
+        """
+        from theater_bus.bus.named import named_key_value, named_objects
+
+        connection, name = self._session.connection, self._session.subjects.capability_bucket(capability)
+        return await named_key_value(connection, name, create=True), named_objects(connection, name)
 
     # -- actors --------------------------------------------------------------------------------------------------------
 

@@ -7,19 +7,16 @@ subscribed ends with the actor, also when its capability forgets to.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from theater_bus.bus import Message, Subscription
-from theater_bus.bus.bucket import ObjectBucket
 from theater_bus.bus.jetstream import check_bucket
-from theater_bus.bus.key_value import KeyValueBucket
+from theater_bus.bus.named import NamedKeyValue, NamedObjects, named_key_value, named_objects
 from theater_bus.bus.streams import DurableConsumer, StreamDelivery, StreamPublisher
 from theater_bus.capability import (
     SUBJECTS,
     BusMessage,
-    KeyValueEntry,
-    ObjectEntry,
     StreamAck,
     StreamMessage,
 )
@@ -116,23 +113,14 @@ class ActorBus:
             raise
         return ActorSubscription(self._end, subscription)
 
-    async def kv(self, bucket: str | None = None) -> ActorKeyValue:
+    async def kv(self, bucket: str | None = None) -> NamedKeyValue:
         """A key-value bucket."""
-        found = KeyValueBucket(self._services.bus.services, self._bucket(bucket))
-        await found.open(create=bucket is None)
-        return ActorKeyValue(found)
+        return await named_key_value(self._services.bus.services, self._bucket(bucket), create=bucket is None)
 
-    async def objects(self, bucket: str | None = None) -> ActorObjects:
+    async def objects(self, bucket: str | None = None) -> NamedObjects:
         """A bucket of objects."""
         name = self._bucket(bucket)
-        return ActorObjects(
-            ObjectBucket(
-                self._services.bus.services,
-                name,
-                "theater_bus: a capability's own",
-                f"check that JetStream has space, and that the host's user may use the object store {name}",
-            )
-        )
+        return named_objects(self._services.bus.services, name)
 
     @property
     def streams(self) -> ActorStreams:
@@ -213,45 +201,6 @@ class ActorSubscription:
     def unsubscribe(self) -> None:
         """End it."""
         self._end(self._subscription)
-
-
-class ActorKeyValue:
-    """A `KeyValue`."""
-
-    __slots__ = ("_bucket", "create", "delete", "keys", "put", "update")
-
-    def __init__(self, bucket: KeyValueBucket) -> None:
-        self._bucket = bucket
-        self.put, self.create, self.update = bucket.put, bucket.create, bucket.update
-        self.delete, self.keys = bucket.delete, bucket.keys
-
-    async def get(self, key: str) -> KeyValueEntry | None:
-        """The newest revision."""
-        found = await self._bucket.get(key)
-        return None if found is None else KeyValueEntry(found.key, found.value, found.revision)
-
-    async def watch(self, pattern: str = ">") -> AsyncIterator[KeyValueEntry | None]:
-        """What is there now, then None once, then every change."""
-        async for found in self._bucket.watch(pattern):
-            yield None if found is None else KeyValueEntry(found.key, found.value, found.revision)
-
-
-class ActorObjects:
-    """An `Objects`."""
-
-    __slots__ = ("_bucket", "delete", "get", "put")
-
-    def __init__(self, bucket: ObjectBucket) -> None:
-        self._bucket = bucket
-        self.put, self.get, self.delete = bucket.put, bucket.get, bucket.delete
-
-    async def exists(self, name: str) -> bool:
-        """Whether there is an object of this name."""
-        return await self._bucket.size(name) is not None
-
-    async def list(self) -> list[ObjectEntry]:
-        """All objects, by name."""
-        return [ObjectEntry(name, size) for name, size in await self._bucket.list()]
 
 
 class ActorStreams:
