@@ -59,6 +59,7 @@ COMMANDS: Final = {
         "Build",
         inspect="Say what a WebAssembly file is and needs.",
         build="Make a guest from text, C or a module and its pact.",
+        wit="Write a pact as WIT, for components in any language.",
         plugins="List, show and check the plugins.",
     ),
     **_listed(

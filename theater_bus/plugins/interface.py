@@ -68,7 +68,7 @@ class CapabilityType:
     """A capability class whose pact and methods agree.
 
     `functions` go by (interface, function); `calls` are the interfaces of the actor that the capability calls back;
-    `source` is the pact's file name.
+    `pact` is the parsed source of all of it.
     """
 
     name: str
@@ -77,7 +77,7 @@ class CapabilityType:
     interfaces: tuple[Interface, ...]
     functions: Mapping[tuple[str, str], HostFunction]
     calls: tuple[str, ...]
-    source: str
+    pact: PactFile
 
     def hashes(self) -> dict[str, bytes]:
         """Interface name → structural hash (32 bytes) of the whole interface."""
@@ -107,7 +107,7 @@ def compile_capability(plugin: str, cls: type[Capability]) -> CapabilityType:
     _refuse_shared_methods(plugin, declared)
     functions = {(one.interface, one.function.name): _host_function(plugin, cls, one) for one in declared}
     interfaces = tuple(interface for interface in pact.interfaces if interface.functions)
-    return CapabilityType(name, plugin, cls, interfaces, functions, tuple(pact.annotation_list("calls")), source)
+    return CapabilityType(name, plugin, cls, interfaces, functions, tuple(pact.annotation_list("calls")), pact)
 
 
 @dataclass(frozen=True, slots=True)

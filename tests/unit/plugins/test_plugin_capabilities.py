@@ -50,7 +50,7 @@ def test_a_class_that_agrees_is_compiled_into_its_functions(capability: Any) -> 
         ),
     )
     api = "test:tool/api"
-    assert (found.name, found.plugin, found.calls, found.source) == (
+    assert (found.name, found.plugin, found.calls, found.pact.source) == (
         "tool",
         "tools",
         ("test:tool/client",),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from theater_bus.core.values.types import Interface
 
-__all__ = ["command"]
+__all__ = ["command", "provided_interfaces"]
 
 
 @define("build", short_help="Make a guest from text, C or a module and its pact.")
@@ -49,19 +49,19 @@ def command(
         raise FileNotFoundError(2, "there is no such file", str(source))
     if header:
         target = out or source.with_suffix(".h")
-        data = building.header(pact or source, _provided()).encode()
+        data = building.header(pact or source, provided_interfaces()).encode()
     else:
         if source.suffix == ".wasm" and out is None:
             raise UsageProblem("a .wasm would be overwritten by what is made of it", "name the result with --out FILE")
         target = out or source.with_suffix(".wasm")
-        data = building.build(source, pact, _provided(), include)
+        data = building.build(source, pact, provided_interfaces(), include)
     target.write_bytes(data)
     digest = hashlib.sha256(data).hexdigest()
     shown = {"file": str(target), "size_bytes": len(data), "sha256": digest}
     invocation.out.document(shown, lambda: f"{target}: {shown_bytes(len(data))}, sha256 {digest}")
 
 
-def _provided() -> Mapping[str, Interface]:
+def provided_interfaces() -> Mapping[str, Interface]:
     """The interfaces of the installed capabilities: a pact may import them by name."""
     from theater_bus.plugins import PluginRegistry
 

@@ -15,7 +15,7 @@ from theater_bus.cli.invocation import Invocation
 if TYPE_CHECKING:
     from theater_bus.plugins import Plugin, PluginRegistry
 
-__all__ = ["check", "command", "list_plugins", "show"]
+__all__ = ["check", "command", "list_plugins", "show", "wit"]
 
 _HERE = "theater_bus.cli.commands.plugins"
 
@@ -64,12 +64,7 @@ def show(invocation: Invocation, name: str) -> None:
     from theater_bus.core.values.pact_format import format_function
 
     registry = _registry(invocation, f"show plugin {name!r}")
-    plugin = next((one for one in registry.plugins if one.name == name), None)
-    if plugin is None:
-        known = [one.name for one in registry.plugins]
-        near = get_close_matches(name, known, 1)
-        fix = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(known) or 'none'}"
-        raise CommandFailed("no plugin of this name is installed", fix, ExitCode.NOT_FOUND)
+    plugin = _plugin(registry, name)
     functions = [
         {
             "capability": capability,
@@ -111,6 +106,28 @@ def check(invocation: Invocation, name: str | None) -> int:
     return ExitCode.FAILED if bad else ExitCode.OK
 
 
+@define("wit", short_help="Print a plugin's interfaces as WIT.")
+@click.argument("name")
+def wit(invocation: Invocation, name: str) -> None:
+    """Print the interfaces of plugin NAME as WIT, each pact of it in turn."""
+    from theater_bus.core.values.wit import capability_wit
+
+    registry = _registry(invocation, f"write the WIT of plugin {name!r}")
+    plugin = _plugin(registry, name)
+    written = {one: capability_wit(registry.capabilities[one].pact) for one in plugin.capabilities}
+    invocation.out.document({"capabilities": written}, lambda: "\n".join(written.values()).rstrip())
+
+
+def _plugin(registry: PluginRegistry, name: str) -> Plugin:
+    plugin = next((one for one in registry.plugins if one.name == name), None)
+    if plugin is None:
+        known = [one.name for one in registry.plugins]
+        near = get_close_matches(name, known, 1)
+        fix = f"did you mean {near[0]!r}?" if near else f"installed: {', '.join(known) or 'none'}"
+        raise CommandFailed("no plugin of this name is installed", fix, ExitCode.NOT_FOUND)
+    return plugin
+
+
 def _registry(invocation: Invocation, doing: str) -> PluginRegistry:
     from theater_bus.plugins import PluginRegistry
 
@@ -123,7 +140,7 @@ class _Plugins(LazyGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of this name."""
-        return {"list": list_plugins, "show": show, "check": check}.get(cmd_name)
+        return {"list": list_plugins, "show": show, "check": check, "wit": wit}.get(cmd_name)
 
 
 command = _Plugins(
@@ -132,6 +149,7 @@ command = _Plugins(
         "list": Listed(_HERE, "List the installed plugins.", "Commands"),
         "show": Listed(_HERE, "Show one plugin and its functions.", "Commands"),
         "check": Listed(_HERE, "Check all plugins, or one; exit 1 when one is bad.", "Commands"),
+        "wit": Listed(_HERE, "Print a plugin's interfaces as WIT.", "Commands"),
     },
     help="List, show and check the plugins.",
     short_help="List, show and check the plugins.",
