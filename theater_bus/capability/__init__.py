@@ -14,6 +14,7 @@ What this package exports stays compatible within one `API` number; a plugin sta
 `requires_api` in its module.
 """
 
+from theater_bus.capability.address import is_public, plain_address, resolve
 from theater_bus.capability.bus import (
     BusMessage,
     BusSubscription,
@@ -27,6 +28,7 @@ from theater_bus.capability.bus import (
     StreamMessage,
     Streams,
 )
+from theater_bus.capability.call_queue import CallQueue, QueuedCall
 from theater_bus.capability.configuration import Configuration
 from theater_bus.capability.context import ActorIdentity, Context, Logger
 from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
@@ -67,6 +69,7 @@ __all__ = [
     "Authorizer",
     "BusMessage",
     "BusSubscription",
+    "CallQueue",
     "Capability",
     "CapabilityBus",
     "CapabilityError",
@@ -85,6 +88,7 @@ __all__ = [
     "OperationInfo",
     "OperationMiddleware",
     "Proof",
+    "QueuedCall",
     "Request",
     "Secret",
     "SecretRefused",
@@ -96,6 +100,9 @@ __all__ = [
     "has_handle",
     "hide_secrets",
     "hookimpl",
+    "is_public",
+    "plain_address",
+    "resolve",
     "secret_name",
     "with_secrets",
 ]
