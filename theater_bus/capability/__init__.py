@@ -29,6 +29,7 @@ from theater_bus.capability.bus import (
     Streams,
 )
 from theater_bus.capability.call_queue import CallQueue, QueuedCall
+from theater_bus.capability.children import NOT_GIVEN, ChildEnd, ChildEvent, Children, ChildSpec
 from theater_bus.capability.configuration import Configuration
 from theater_bus.capability.context import ActorIdentity, Context, Logger
 from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
@@ -60,6 +61,7 @@ __all__ = [
     "EXACT",
     "FLAG",
     "HOSTS",
+    "NOT_GIVEN",
     "NUMBER",
     "PATHS",
     "SECRETS",
@@ -73,6 +75,10 @@ __all__ = [
     "Capability",
     "CapabilityBus",
     "CapabilityError",
+    "ChildEnd",
+    "ChildEvent",
+    "ChildSpec",
+    "Children",
     "Configuration",
     "Consumer",
     "Context",

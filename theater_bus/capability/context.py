@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from theater_bus.capability.bus import CapabilityBus
+from theater_bus.capability.children import Children
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.errors import ActorError
 
@@ -157,6 +158,10 @@ class Context(Protocol):
         The call carries the path of waiting actors, so that a cycle ends in `CallCycle`, and no more than what is left
         of the current operation's time. Raises the `ActorError` that the other side answered.
         """
+
+    @property
+    def children(self) -> Children:
+        """The actors that this actor has spawned, and how to spawn, watch and stop them."""
 
     def report_failure(self, why: str) -> None:
         """Say that background work of the capability failed: visible in the actor's status, counted, logged."""

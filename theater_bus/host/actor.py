@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.checkpoint import Checkpoints
     from theater_bus.host.host_call import ActorContext, HostCalls
+    from theater_bus.host.household import Household
     from theater_bus.host.journal import Journal
     from theater_bus.host.package import ActorType
     from theater_bus.host.services import Services
@@ -58,14 +59,17 @@ class Actor:
         "contexts",
         "current",
         "exit_result",
+        "failure",
         "failure_note",
         "grants",
+        "household",
         "identity",
         "idle",
         "instance",
         "journal",
         "mailbox",
         "metrics",
+        "parent",
         "phases",
         "restart_timer",
         "resuming",
@@ -118,6 +122,9 @@ class Actor:
         self.wants_exit = False
         self.exit_result: bytes | None = None
         self.failure_note: str | None = None
+        self.failure: ActorError | None = None
+        self.parent: Actor | None = None
+        self.household: Household | None = None
         services.telemetry.count("theater.actors", 1, phase=self.phases.phase.value)
 
     # -- admission -----------------------------------------------------------------------------------------------------
@@ -458,6 +465,7 @@ class Actor:
             self._pause(code)
         else:
             self.failure_note = None if error is None else error.message
+            self.failure = error
             self._event("actor.failed", reason=decision.why, error=self.failure_note)
             self.services.stop_actor(self, StopReason.FAILED)
 

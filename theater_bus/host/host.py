@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from time import time
@@ -14,6 +15,7 @@ from typing import Any, Self
 
 from theater_bus.bus import Bus, Subscription
 from theater_bus.bus.objects import ObjectStore
+from theater_bus.capability import Children
 from theater_bus.core.grants import Grants
 from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.core.wire.function import Tails
@@ -35,14 +37,17 @@ from theater_bus.host.access import Access
 from theater_bus.host.actor import Actor
 from theater_bus.host.calling import ActorCalls
 from theater_bus.host.capability_bus import Reserved
-from theater_bus.host.chain import ChainStore, FileSettings, FileStore, MemoryStore
+from theater_bus.host.chain import ChainStore, FileSettings, FileStore, MemoryStore, Watcher
+from theater_bus.host.children import ActorChildren
 from theater_bus.host.configuration import HostConfiguration
 from theater_bus.host.control import control_handlers
 from theater_bus.host.granting import read_policy
 from theater_bus.host.heartbeat import Heartbeat
+from theater_bus.host.household import left
 from theater_bus.host.info import info_handlers
 from theater_bus.host.loan import Loans
 from theater_bus.host.middleware import Middleware
+from theater_bus.host.operation import Operation
 from theater_bus.host.ops_lane import OpsLane
 from theater_bus.host.package_source import PackageSource
 from theater_bus.host.recovery import recover_all
@@ -50,7 +55,7 @@ from theater_bus.host.settings import HostSettings
 from theater_bus.host.shared import Shared, Tally
 from theater_bus.host.sole import check_sole
 from theater_bus.host.spawning import Spawner, SpawnRequest
-from theater_bus.host.stopping import end_actor, let_finish, stop_capabilities
+from theater_bus.host.stopping import cut_short, end_actor, let_finish, stop_capabilities
 from theater_bus.host.verb_lane import VerbLane
 from theater_bus.host.verbs import fleet_handlers, host_handlers
 from theater_bus.host.watching import Watching
@@ -262,8 +267,23 @@ class Host:
             return await self._spawner.spawn(request)
         except ActorError as error:
             actor_id = request.id or request.manifest.id or ""
-            self.telemetry.event("spawn.refused", actor=actor_id, host=self.id, code=error.code, reason=error.message)
+            if request.parent is None:  # what a child is refused with, its parent's chain says
+                self.telemetry.event(
+                    "spawn.refused", actor=actor_id, host=self.id, code=error.code, reason=error.message
+                )
             raise
+
+    def parent(self, actor_id: str | None) -> Actor | None:
+        """The actor that a spawn names as its parent. Raises `SpawnRefused` where it does not run here."""
+        if actor_id is None:
+            return None
+        found = self.actors.get(actor_id)
+        if found is None:
+            raise SpawnRefused(
+                f"the parent {actor_id!r} does not run on this host, so what it may pass on is not known",
+                parent=actor_id,
+            )
+        return found
 
     def reserve(self, actor_id: str) -> None:
         """Take an id for a spawn in progress. Raises `ActorExists`, and `Overloaded` at the host's bound."""
@@ -330,6 +350,8 @@ class Host:
     async def abandon(self, actor: Actor, error: BaseException) -> None:
         """Undo a spawn that failed half-way."""
         if self.actors.get(actor.identity.id) is actor:
+            # Silent at once: another host that starts this id would take an actor that ends for one that runs.
+            self._end_lanes(actor.identity.id)
             self.stop_actor(actor, StopReason.FAILED)
             await self.stopped(actor)
             return
@@ -339,6 +361,7 @@ class Host:
         await end_actor(actor, self.registry, 0.0)
         actor.phases.stopped()
         self._forget(actor)
+        left(actor)
         self.release(actor.identity.id)
 
     async def withdraw(self, actor: Actor, error: BaseException) -> None:
@@ -395,6 +418,14 @@ class Host:
         """Publish the actor's events for a while; returns the subject."""
         return self._watching.renew(actor, ttl_s)
 
+    def listen(self, actor: Actor, listener: Watcher) -> Callable[[], None]:
+        """Have `listener` called with what the actor's chain accepts, until what comes back is called."""
+        return self._watching.listen(actor, listener)
+
+    def children_of(self, actor: Actor, current: Callable[[], Operation | None]) -> Children:
+        """The children of an actor."""
+        return ActorChildren(actor, self, current)
+
     async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
         """The last events of the actor's chain that are still kept, oldest first, at most `limit`."""
         start = max(0, actor.journal.settled.seq - limit)
@@ -407,10 +438,20 @@ class Host:
 
     async def keep_objects(self, actor: Actor, wasm: bytes) -> None:
         """Keep package, manifest and grants by their digests, for recovery."""
+        for data in (wasm, actor.type.manifest.canonical(), actor.grants.canonical()):
+            await self.keep(actor, data)
+
+    async def keep(self, actor: Actor, data: bytes) -> bytes:
+        """Keep an object as long as the actor's chain is kept; returns its digest."""
         if actor.type.manifest.chain.durability == "file" and self.file_store is not None:
-            await self.file_store.keep(wasm)
-            await self.file_store.keep(actor.type.manifest.canonical())
-            await self.file_store.keep(actor.grants.canonical())
+            return await self.file_store.keep(data)
+        return sha256(data).digest()
+
+    async def kept(self, actor: Actor, digest: bytes) -> bytes | None:
+        """An object that is kept with the actor's chain."""
+        if actor.type.manifest.chain.durability == "file" and self.file_store is not None:
+            return await self.file_store.payload(digest)
+        return None
 
     # -- stop ----------------------------------------------------------------------------------------------------------
 
@@ -424,7 +465,7 @@ class Host:
             task = self.loop.create_task(self._stop(actor, grace), name=f"stop {actor.identity.id}")
             self._stops[actor.identity.id] = task
         elif reason is StopReason.TERMINATED and actor.phases.phase is Phase.STOPPING:
-            task = self.loop.create_task(let_finish(actor, 0.0))
+            task = self.loop.create_task(cut_short(actor))
             self._stops[f"{actor.identity.id} cut"] = task
             task.add_done_callback(lambda _: self._stops.pop(f"{actor.identity.id} cut", None))
 
@@ -441,21 +482,25 @@ class Host:
         except Exception:
             log.exception("actor %s did not stop cleanly", actor_id)
         finally:
-            lanes = self._lanes.pop(actor_id, None)
-            if lanes is not None:
-                lanes.end()
+            self._end_lanes(actor_id)
             self._watching.ended(actor)
             if self.actors.get(actor_id) is actor:
                 del self.actors[actor_id]
             actor.phases.stopped()
             self._forget(actor)
             self._stops.pop(actor_id, None)
+            left(actor)
         reason = actor.phases.reason
         word = reason.value if reason is not None else ""
         self.telemetry.event("actor.stopped", actor=actor_id, host=self.id, reason=word)
         for result in await self.registry.run("theater_actor_stopped", actor=actor.identity, reason=word):
             if result.exception is not None:
                 log.error("plugin %s failed in theater_actor_stopped", result.plugin, exc_info=result.exception)
+
+    def _end_lanes(self, actor_id: str) -> None:
+        lanes = self._lanes.pop(actor_id, None)
+        if lanes is not None:
+            lanes.end()
 
     def _forget(self, actor: Actor) -> None:
         if actor.type.manifest.chain.durability == "memory":

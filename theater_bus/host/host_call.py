@@ -14,7 +14,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from theater_bus.capability import ActorIdentity, HostCall, HostCallMiddleware, Logger, Secret
+from theater_bus.capability import ActorIdentity, Children, HostCall, HostCallMiddleware, Logger, Secret
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.core.values.types import Scalar
@@ -359,6 +359,11 @@ class ActorContext:
         nested = NestedCall(actor, function, params, timeout_ms, self.effect_key, self.trace_headers())
         return await self._actor.services.calls.call(frame.op, nested)
 
+    @property
+    def children(self) -> Children:
+        """The actors that this actor has spawned."""
+        return self._actor.services.children_of(self._actor, self._operation)
+
     def report_failure(self, why: str) -> None:
         """Say that background work of the capability failed."""
         actor, identity = self._actor, self.actor
@@ -394,6 +399,11 @@ class ActorContext:
         """The actor ends: let go of what the capability did not."""
         if self._bus is not None:
             await self._bus.close()
+
+    def _operation(self) -> Operation | None:
+        """The operation whose host call asks; None for background work."""
+        frame = _FRAME.get()
+        return None if frame is None or not frame.open or frame.op.actor is not self._actor else frame.op
 
     def _frame(self) -> _Frame:
         frame = _FRAME.get()

@@ -20,6 +20,7 @@ from theater_bus.core.values.cgrf import parse
 from theater_bus.errors import ActorError, ChainTampered, SpawnRefused, TheaterError
 from theater_bus.host.actor import Actor
 from theater_bus.host.checkpoint import Checkpoints
+from theater_bus.host.household import complete, rejoin
 from theater_bus.host.journal import Journal
 from theater_bus.telemetry import ActorAttributes
 
@@ -34,22 +35,63 @@ log = logging.getLogger("theater_bus.host")
 
 
 async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
-    """Recover the actors of `store` one after another; one that cannot come back is named and hinders no other."""
+    """Recover the actors of `store` one after another; one that cannot come back is named and hinders no other.
+
+    Children find their parents again, whichever came back first.
+    """
+    families = _Families(host)
     for tail in list(store.tails()):
         if tail.exited:
             continue
         try:
             recovered = await store.recover(tail.actor)
             if recovered.exited is None:
-                await _recover(host, spawner, store, recovered)
+                await _recover(host, spawner, store, recovered, families)
         except TheaterError as error:
             log.error("actor %s cannot be recovered: %s", tail.actor, error)
             if isinstance(error, ChainTampered):
                 host.telemetry.event("chain.corrupt", actor=tail.actor, host=host.id, reason=error.reason)
             host.telemetry.event("actor.unrecoverable", actor=tail.actor, host=host.id, reason=str(error))
+    families.settle()
 
 
-async def _recover(host: Host, spawner: Spawner, store: FileStore, found: RecoveredActor) -> None:
+class _Families:
+    """Recovered children and their parents."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._came: list[Actor] = []
+        self._waiting: dict[str, list[Actor]] = {}
+
+    def place(self, actor: Actor, parent_id: str | None) -> None:
+        """`actor` is about to answer: give it its parent, and it to its children, as far as they are back."""
+        self._came.append(actor)
+        for child in self._waiting.pop(actor.identity.id, ()):
+            rejoin(actor, child)
+        if parent_id is None:
+            return
+        parent = self._host.actors.get(parent_id)
+        if parent is None:
+            self._waiting.setdefault(parent_id, []).append(actor)
+        else:
+            rejoin(parent, actor)
+
+    def settle(self) -> None:
+        """All are back that come back."""
+        for parent_id, children in self._waiting.items():
+            for child in children:
+                self._host.telemetry.event(
+                    "actor.orphaned",
+                    actor=child.identity.id,
+                    host=self._host.id,
+                    reason=f"no parent {parent_id}",
+                )
+        for actor in self._came:
+            complete(actor)
+
+
+async def _recover(host: Host, spawner: Spawner, store: FileStore, found: RecoveredActor, families: _Families) -> None:
+    genesis = found.genesis or await store.genesis(found.actor)
     wasm = await _object(store, found.package, "package")
     manifest = _manifest(await _object(store, found.manifest, "manifest"))
     package = await spawner.load(wasm)
@@ -82,6 +124,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         if error is not None:
             raise error
         await spawner.start_capabilities(actor, granted, found.snapshots)
+        families.place(actor, genesis.parent_actor)
         await host.admit(actor, paused=found.phase == "paused")
     except BaseException as error:
         await host.withdraw(actor, error)

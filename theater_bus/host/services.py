@@ -6,9 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from theater_bus.bus import Bus
+    from theater_bus.capability import Children
     from theater_bus.core.lifecycle import StopReason
     from theater_bus.core.wire.reply import ReplyRule
     from theater_bus.engine import Instance, Turn
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from theater_bus.host.calling import ActorCalls
     from theater_bus.host.capability_bus import Reserved
     from theater_bus.host.configuration import HostConfiguration
+    from theater_bus.host.operation import Operation
     from theater_bus.host.shared import Tally
     from theater_bus.telemetry import Telemetry
 
@@ -75,6 +78,9 @@ class Services(Protocol):
 
     async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
         """The last events of the actor's chain that are still kept."""
+
+    def children_of(self, actor: Actor, current: Callable[[], Operation | None]) -> Children:
+        """The children of an actor; `current` gives the operation whose host call asks, if one does."""
 
     @property
     def calls(self) -> ActorCalls:

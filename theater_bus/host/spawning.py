@@ -24,6 +24,7 @@ from theater_bus.host.actor import Actor
 from theater_bus.host.checkpoint import ABI, Checkpoints
 from theater_bus.host.granting import Granted, grant
 from theater_bus.host.host_call import ActorContext, HostCalls
+from theater_bus.host.household import adopt, household_of, make_room
 from theater_bus.host.journal import Journal
 from theater_bus.host.operation import Operation
 from theater_bus.host.package import ActorType, FunctionEntry, Package, make_actor_type, read_package
@@ -49,16 +50,21 @@ V = TypeVar("V")
 class SpawnRequest:
     """What to spawn. `state` is a plain value for the declared state type, or `NO_STATE` for the manifest's.
 
-    An id whose chain ended needs `begin`: `fresh` begins again, `continue` goes on from its last state.
+    `cgrf` gives it as bytes instead. An id whose chain ended needs `begin`: `fresh` begins again, `continue` goes on
+    from its last state. Without `init` the actor starts from its state as it is. `path` are the ids of the actors that
+    wait for this spawn.
     """
 
     manifest: Manifest
     wasm: bytes
     id: str | None = None
     state: Any = NO_STATE
-    parent: str | None = None
+    parent: Actor | None = None
     from_json: bool = False
     begin: Literal["new", "fresh", "continue"] = "new"
+    cgrf: bytes | None = None
+    init: bool = True
+    path: tuple[str, ...] = ()
 
 
 class FutureAnswer:
@@ -130,7 +136,10 @@ class Spawner:
         """
         host = self._host
         manifest = request.manifest.cut(host.limits)
-        self._check_durability(manifest)
+        parent = request.parent
+        self._check_durability(manifest, parent)
+        if parent is not None:
+            make_room(parent)
         actor_id = request.id or manifest.id
         actor_id = check_name(actor_id) if actor_id else generate_id(int(time() * 1000), os.urandom(10))
         host.reserve(actor_id)
@@ -138,17 +147,23 @@ class Spawner:
             package = await self.load(request.wasm)
             await host.check_free(actor_id)
             type_ = self.type_of(package, manifest, actor_id)
-            granted = self.granted(type_, self._parent_grants(request.parent))
+            granted = self.granted(type_, ALL if parent is None else parent.grants)
             origin, state = await self._origin(actor_id, request, type_)
             actor = self._make(actor_id, type_, granted.grants, state)
         except BaseException:
             host.release(actor_id)
             raise
         try:
+            if parent is not None:
+                adopt(parent, actor)
             await self._start(actor, request, granted, origin)
         except BaseException as error:
             await host.abandon(actor, error)
+            if parent is not None:
+                household_of(parent).not_born(actor_id)
             raise
+        if parent is not None:
+            household_of(parent).born(actor)
         return actor
 
     async def load(self, wasm: bytes) -> Package:
@@ -163,18 +178,14 @@ class Spawner:
         """What an actor of this type may use. Raises `SpawnRefused`, saying what to add where."""
         return grant(type_.capabilities, type_.manifest.capabilities, self._host.grants, parent)
 
-    def _parent_grants(self, parent: str | None) -> Grants:
-        if parent is None:
-            return ALL
-        actor = self._host.actors.get(parent)
-        if actor is None:
-            raise SpawnRefused(
-                f"the parent {parent!r} does not run on this host, so what it may pass on is not known", parent=parent
-            )
-        return actor.grants
-
-    def _check_durability(self, manifest: Manifest) -> None:
+    def _check_durability(self, manifest: Manifest, parent: Actor | None) -> None:
         durability = manifest.chain.durability
+        if parent is not None and manifest.is_durable and not parent.type.manifest.is_durable:
+            raise SpawnRefused(
+                f'durability = "{durability}" would have the child come back without its parent {parent.identity.id}, '
+                'which has durability = "memory". Fix: give the parent the same durability, or the child "memory"',
+                durability=durability,
+            )
         if durability == "sync":
             raise SpawnRefused(
                 'this host does not offer durability = "sync". Fix: use "file" (with serve --data DIR) or "memory"',
@@ -270,13 +281,15 @@ class Spawner:
             host.engine_name,
             ABI,
             type_.manifest.chain.inline_max,
-            request.parent,
+            None if request.parent is None else request.parent.identity.id,
             origin,
         )
         actor.journal.write(time_ns(), body, actor.state)
         await self.start_capabilities(actor, granted)
-        if origin is None:
-            await self._init(actor)
+        if origin is None and request.init:
+            await self._init(actor, request.path)
+        if request.parent is not None and request.parent.phases.is_ending:
+            raise request.parent.phases.shutting_down()
         await host.admit(actor)
 
     async def start_capabilities(
@@ -322,7 +335,7 @@ class Spawner:
             functions.append((function, function.bind(actor.capabilities[binding.provider], self._host.run_blocking)))
         return functions
 
-    async def _init(self, actor: Actor) -> None:
+    async def _init(self, actor: Actor, path: tuple[str, ...]) -> None:
         entry = actor.type.init
         if entry is None:
             return
@@ -341,6 +354,7 @@ class Spawner:
             answer,
             proof="host",
             deadline=self._host.loop.time() + limit_s,
+            path=path,
             arrival_ns=now,
             trace=trace,
         )
@@ -357,12 +371,14 @@ def _initial_state(type_: ActorType, request: SpawnRequest) -> Subtree | None:
     """The state before the first operation: the spawn's, else the manifest's, else none."""
     codec = type_.state_codec
     given = request.state if request.state is not NO_STATE else type_.manifest.initial_state
-    is_given = request.state is not NO_STATE or given is not None
+    is_given = request.state is not NO_STATE or request.cgrf is not None or given is not None
     if codec is None:
         if is_given:
             raise SpawnRefused("an initial state is given, but no function of the package takes a state")
         return None
     try:
+        if request.cgrf is not None:
+            return codec.check(request.cgrf)
         return codec.encode_json(given) if request.from_json else codec.encode(given)
     except ActorError as error:
         what = "the initial state does not fit" if is_given else "the package needs an initial state"

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from time import time_ns
 from typing import TYPE_CHECKING
 
 from theater_bus.core.chain.bodies import Exit
-from theater_bus.core.lifecycle import StopReason
+from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.errors import ActorError, Cancelled
 
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
+    from theater_bus.host.household import Household
     from theater_bus.plugins import PluginRegistry
 
-__all__ = ["end_actor", "let_finish", "refuse_queue", "stop_capabilities"]
+__all__ = ["cut_short", "end_actor", "end_within", "let_finish", "refuse_queue", "stop_capabilities"]
 
 log = logging.getLogger("theater_bus.host")
 
@@ -61,6 +63,71 @@ async def _idle(actor: Actor, bound_s: float) -> None:
         return
 
 
+async def cut_short(actor: Actor) -> None:
+    """A `terminate` overtakes a `shutdown`: cut the running operation, and the children too."""
+    for child in _children(actor):
+        actor.services.stop_actor(child, StopReason.TERMINATED)
+    await let_finish(actor, 0.0)
+
+
+async def end_within(actors: Sequence[Actor], bound_s: float) -> None:
+    """Wait until actors that are stopping have stopped; those that take longer than `bound_s` are terminated."""
+    if await _stopped(actors, bound_s):
+        return
+    left = [actor for actor in actors if actor.phases.phase is not Phase.STOPPED]
+    for actor in left:
+        actor.services.stop_actor(actor, StopReason.TERMINATED)
+    if not await _stopped(left, CUT_S):
+        log.error("%s did not end within %s s of being terminated", ", ".join(a.identity.id for a in left), CUT_S)
+
+
+async def _stopped(actors: Sequence[Actor], bound_s: float) -> bool:
+    try:
+        async with asyncio.timeout(bound_s):
+            for actor in actors:
+                await actor.services.stopped(actor)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _stop_children(actor: Actor, grace_s: float) -> None:
+    """Children end before their parent, the youngest is asked first; not those of an actor that goes on elsewhere."""
+    household, reason = actor.household, actor.phases.reason
+    if household is None or reason is StopReason.MOVED or reason is StopReason.FENCED:
+        return
+    word = StopReason.TERMINATED if reason is StopReason.TERMINATED else StopReason.SHUTDOWN
+    clock = asyncio.get_running_loop().time
+    until = clock() + household.stop_s
+    asked: set[Actor] = set()
+    while True:
+        children = [child for child in household.children.values() if child not in asked]
+        if not children and not household.newborn:
+            return
+        asked.update(children)
+        for child in reversed(children):
+            actor.services.stop_actor(child, word, grace_s=grace_s)
+        await end_within(children, until - clock())
+        if not await _born(household, until - clock()):
+            return
+
+
+async def _born(household: Household, bound_s: float) -> bool:
+    """Wait for the spawns under way, each of which fails or brings another child to stop."""
+    try:
+        async with asyncio.timeout(bound_s):
+            while household.newborn:
+                await household.settled()
+    except TimeoutError:
+        log.error("spawns are still under way: %s", ", ".join(household.newborn))
+        return False
+    return True
+
+
+def _children(actor: Actor) -> list[Actor]:
+    return [] if actor.household is None else list(actor.household.children.values())
+
+
 async def stop_capabilities(actor: Actor) -> None:
     """Stop the actor's capabilities, last started first; one that fails or hangs is named and hinders no other.
 
@@ -85,7 +152,7 @@ async def end_actor(actor: Actor, registry: PluginRegistry, grace_s: float) -> N
     for result in await registry.run("theater_actor_stopping", actor=actor.identity, reason=_reason(actor)):
         if result.exception is not None:
             log.error("plugin %s failed in theater_actor_stopping", result.plugin, exc_info=result.exception)
-    await let_finish(actor, grace_s)
+    await asyncio.gather(_stop_children(actor, grace_s), let_finish(actor, grace_s))
     await _checkpoint(actor)
     await stop_capabilities(actor)
     reason = _reason(actor)

@@ -61,7 +61,7 @@ class _HostDesk:
                 wasm,
                 fields.get("id"),
                 fields.get("state", NO_STATE),
-                fields.get("parent"),
+                host.parent(fields.get("parent")),
                 request.form is not Form.MSGPACK,
                 "continue" if fields["continue"] else "fresh" if fields["fresh"] else "new",
             )

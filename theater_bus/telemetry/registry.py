@@ -304,6 +304,7 @@ _LOGS = (
     LogEvent("host.draining", "info", "A host finishes what runs and takes nothing new.", ("host", "count")),
     LogEvent("actor.started", "info", "An actor's lanes are subscribed.", (*_SITE, "package", "seconds")),
     LogEvent("actor.recovered", "info", "An actor goes on from its recorded chain.", _SITE),
+    LogEvent("actor.orphaned", "warning", "A recovered child's parent did not come back.", (*_SITE, "reason")),
     LogEvent("actor.unrecoverable", "error", "An actor's recorded chain cannot be used.", (*_SITE, "reason")),
     LogEvent("actor.stopped", "info", "An actor stopped.", (*_SITE, "reason")),
     LogEvent("actor.paused", "info", "An actor was paused.", (*_SITE, "reason")),

@@ -29,6 +29,7 @@ from theater_bus.host.configuration import ActorConfiguration, HostConfiguration
 from theater_bus.host.granting import grant
 from theater_bus.plugins import CapabilityType, HostFunction, compile_capability
 from theater_bus.telemetry import Telemetry
+from theater_bus.testing.children import HarnessChildren
 
 __all__ = ["CapabilityHarness", "HarnessContext", "HarnessLogger", "HarnessMeter", "capability_harness"]
 
@@ -98,7 +99,7 @@ class HarnessContext:
 
     `guest_lines`, `enqueued` as (function, params), `failures`, `shutdowns` (the results), `log.records` and what
     `meter` keeps fill up; `events` is what `chain()` gives; `actors` answers `call_actor`: a function of (actor,
-    function, params); `exports` are those of the actor. `tracer` records nothing.
+    function, params); `exports` are those of the actor; `children` is a `HarnessChildren`. `tracer` records nothing.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class HarnessContext:
         self.events: list[dict[str, Any]] = []
         self.actors: CallActor = _nobody
         self.exports: set[str] | None = None
+        self.children = HarnessChildren()
         self.snapshots = 0
         self.given_bus: CapabilityBus | None = None
         self._ends: list[_End] = []

@@ -63,7 +63,7 @@ class RunningHost:
         wasm = package if isinstance(package, bytes) else package.wasm
         tables = {"name": "under-test"} if isinstance(package, bytes) else tomllib.loads(package.manifest_text)
         tables.pop("package", None)
-        request = SpawnRequest(_manifest(tables | manifest), wasm, id, state, parent)
+        request = SpawnRequest(_manifest(tables | manifest), wasm, id, state, self.host.parent(parent))
         actor = await self.host.spawn(request)
         for kept in (wasm, actor.type.manifest.canonical()):
             self._spawned[sha256(kept).digest()] = kept

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from theater_bus.core.chain.batch import SEGMENT_MAX, Batch, Tail, encode_batch
+from theater_bus.core.chain.bodies import Genesis
 from theater_bus.core.chain.restore import RecoveredActor
 from theater_bus.core.chain.segments import Segment, Spilled
 from theater_bus.core.chain.verify import Verification
@@ -81,6 +82,7 @@ class _Log(KeptLog):
     def __init__(self, kept: KeptLog) -> None:
         self.tail = kept.tail
         self.index = kept.index
+        self.begin = kept.begin
         self.incarnation = kept.tail.incarnation
         self.epoch = kept.tail.epoch
         self.next_seq = kept.tail.next_seq
@@ -206,6 +208,14 @@ class FileStore:
             raise _nothing_of(actor, self._directory)
         tail, view = dataclasses.replace(log.tail), log.index.view()
         return await self._off(self._readers, lambda: self._history.recover(tail, view))
+
+    async def genesis(self, actor: str) -> Genesis:
+        """What the last incarnation of an actor began with. Raises `ActorNotFound`, `ChainTampered`."""
+        log = self._log(actor)
+        if not log.index.count:
+            raise _nothing_of(actor, self._directory)
+        begin, view = log.begin, log.index.view()
+        return await self._off(self._readers, lambda: self._history.genesis(view, begin))
 
     def watch(self, actor: str, watcher: Watcher | None) -> None:
         """Tell `watcher` every batch from here on; None ends it. Raises `ActorNotFound`."""
@@ -383,6 +393,8 @@ class FileStore:
     def _accept(self, log: _Log, batch: Batch, marks: int, place: Place) -> None:
         """A batch is in the log: say so to everybody."""
         done, log.under_way = log.under_way, []
+        if log.tail.incarnation != batch.incarnation:
+            log.begin = log.index.count + 1
         log.index.add(batch.first, place)
         log.tail.incarnation, log.tail.epoch = batch.incarnation, batch.epoch
         log.tail.advance(log.index.count, batch.next_seq, batch.head, marks)

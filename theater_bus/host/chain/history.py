@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from theater_bus.core.chain.batch import Batch, Tail, decode_batch
-from theater_bus.core.chain.bodies import Exit
+from theater_bus.core.chain.bodies import Exit, Genesis
 from theater_bus.core.chain.control import Archived
 from theater_bus.core.chain.events import Event, decode_event
 from theater_bus.core.chain.restore import RecoveredActor, restore
@@ -26,13 +26,14 @@ __all__ = ["History", "KeptLog"]
 
 
 class KeptLog:
-    """One actor's log: where it ends, and where its records lie."""
+    """One actor's log: where it ends, where its records lie, and which of them, from 1, begins its last incarnation."""
 
-    __slots__ = ("index", "tail")
+    __slots__ = ("begin", "index", "tail")
 
     def __init__(self, tail: Tail) -> None:
         self.tail = tail
         self.index = LogIndex()
+        self.begin = 1
 
 
 class History:
@@ -75,6 +76,16 @@ class History:
             raise ChainTampered(f"{tail.actor}: {problem.reason}", seq=problem.seq)
         return restore(tail.actor, tail.incarnation, events, self._objects.get, tail.sent_through)
 
+    def genesis(self, view: View, ordinal: int) -> Genesis:
+        """The genesis that the record with this ordinal begins with. Raises `ChainTampered`."""
+        with LogReader(self._directory) as reader:
+            place = next(view.from_ordinal(reader, ordinal))
+            first = _decoded(place, reader.frame(place)).segments[0]
+        body = decode_event(first.events[0]).body if isinstance(first, Segment) else None
+        if not isinstance(body, Genesis):
+            raise ChainTampered(f"{_where(place)} does not begin with a genesis", seq=first.first)
+        return body
+
     def take(self, logs: dict[str, KeptLog], place: Place, record: Frame) -> None:
         """Take a record into the logs, as recovery comes by it. Raises `ChainTampered` when it does not go on there."""
         batch = _decoded(place, record)
@@ -87,6 +98,8 @@ class History:
             raise ChainTampered(
                 f"{_where(place)} does not follow the one before it of {batch.actor!r}", seq=batch.first
             )
+        if tail.incarnation != batch.incarnation:
+            log.begin = index.count + 1
         index.add(batch.first, place)
         tail.incarnation, tail.epoch, tail.sent_through = batch.incarnation, batch.epoch, batch.sent_through
         tail.position, tail.next_seq, tail.head = index.count, batch.next_seq, batch.head
