@@ -8,7 +8,7 @@ marked with `hookimpl` are its hooks. A capability is one pact file and one clas
         pact = "clock.pact"          # beside the module
 
         async def now(self) -> int:  # `now: func() -> u64` in the pact
-            return time.time_ns()
+            return self.context.clock.unix_ns()
 
 What this package exports stays compatible within one `API` number; a plugin states the number it was written for with
 `requires_api` in its module.
@@ -30,6 +30,7 @@ from theater_bus.capability.bus import (
 )
 from theater_bus.capability.call_queue import CallQueue, QueuedCall
 from theater_bus.capability.children import NOT_GIVEN, ChildEnd, ChildEvent, Children, ChildSpec
+from theater_bus.capability.clock import Cancellable, TimeSource
 from theater_bus.capability.configuration import Configuration
 from theater_bus.capability.context import ActorIdentity, Context, Logger
 from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
@@ -72,6 +73,7 @@ __all__ = [
     "BusMessage",
     "BusSubscription",
     "CallQueue",
+    "Cancellable",
     "Capability",
     "CapabilityBus",
     "CapabilityError",
@@ -102,6 +104,7 @@ __all__ = [
     "StreamAck",
     "StreamMessage",
     "Streams",
+    "TimeSource",
     "blocking",
     "has_handle",
     "hide_secrets",

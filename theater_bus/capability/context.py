@@ -13,6 +13,7 @@ from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.errors import ActorError
 
 if TYPE_CHECKING:
+    from theater_bus.capability.clock import TimeSource
     from theater_bus.capability.configuration import Configuration
     from theater_bus.capability.secret import Secret
 
@@ -73,6 +74,10 @@ class Context(Protocol):
     @property
     def grants(self) -> Mapping[str, Any]:
         """The effective settings of this capability: host ∩ parent ∩ manifest, as plain values."""
+
+    @property
+    def clock(self) -> TimeSource:
+        """The time, and waiting by it. Use it rather than `time` and `asyncio.sleep`: tests can move it."""
 
     @property
     def bus(self) -> CapabilityBus:

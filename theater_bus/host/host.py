@@ -15,7 +15,8 @@ from typing import Any, Self
 
 from theater_bus.bus import Bus, Subscription
 from theater_bus.bus.objects import ObjectStore
-from theater_bus.capability import Children
+from theater_bus.capability import Children, TimeSource
+from theater_bus.capability.clock import SystemTime
 from theater_bus.core.grants import Grants
 from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.core.wire.function import Tails
@@ -101,6 +102,7 @@ class Host:
         bus: Bus,
         grants: Grants,
         configuration: HostConfiguration,
+        clock: TimeSource,
     ) -> None:
         self.settings = settings
         self.registry = registry
@@ -112,6 +114,7 @@ class Host:
         self.limits = settings.host_limits()
         self.grants = grants
         self.configuration = configuration
+        self.clock = clock
         self.subjects = Subjects(settings.namespace)
         self.engine = Engine(
             EngineSettings(turn_ms=settings.turn_ms, cache_dir=settings.cache_dir, cancel_grace_ms=CANCEL_GRACE_MS),
@@ -161,8 +164,10 @@ class Host:
         *,
         registry: PluginRegistry | None = None,
         telemetry: Telemetry | None = None,
+        clock: TimeSource | None = None,
     ) -> Self:
-        """Connect, load the plugins, recover what the data directory holds, and begin to answer.
+        """Connect, load the plugins, recover what the data directory holds, and begin to answer. `clock` is the time
+        that capabilities see.
 
         Raises `ConnectionLost`, `ConfigurationError` (also for an id that another host has), or `PluginError` for a
         plugin that refuses the start; in production also for one that is allowed and cannot be loaded, which might be
@@ -182,7 +187,7 @@ class Host:
         await configuration.check()
         bus = await Bus.open(settings.bus(), instrumentation=telemetry)
         try:
-            host = cls(settings, registry, telemetry, bus, grants, configuration)
+            host = cls(settings, registry, telemetry, bus, grants, configuration, clock or SystemTime())
         except BaseException:
             await bus.close()
             raise

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from theater_bus.capability import ActorIdentity, Children, HostCall, HostCallMiddleware, Logger, Secret
+from theater_bus.capability import ActorIdentity, Children, HostCall, HostCallMiddleware, Logger, Secret, TimeSource
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.core.values.types import Scalar
@@ -242,6 +242,11 @@ class ActorContext:
     def grants(self) -> Mapping[str, Any]:
         """The effective settings of this capability."""
         return self._grants
+
+    @property
+    def clock(self) -> TimeSource:
+        """The time, and waiting by it."""
+        return self._actor.services.clock
 
     @property
     def bus(self) -> ActorBus:

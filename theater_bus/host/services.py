@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from theater_bus.bus import Bus
-    from theater_bus.capability import Children
+    from theater_bus.capability import Children, TimeSource
     from theater_bus.core.lifecycle import StopReason
     from theater_bus.core.wire.reply import ReplyRule
     from theater_bus.engine import Instance, Turn
@@ -39,6 +39,10 @@ class Services(Protocol):
     @property
     def data_dir(self) -> Path | None:
         """Where the host keeps things, if it keeps any."""
+
+    @property
+    def clock(self) -> TimeSource:
+        """The time that capabilities see."""
 
     @property
     def bus(self) -> Bus:

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from theater_bus.testing.clock import FakeClock
     from theater_bus.testing.guests import Guest, build_guest, build_wat, guest
     from theater_bus.testing.harness import CapabilityHarness, HarnessContext, capability_harness
     from theater_bus.testing.relay import relay_guest
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CapabilityHarness",
+    "FakeClock",
     "Guest",
     "HarnessContext",
     "RunningHost",
@@ -30,6 +32,7 @@ __all__ = [
 
 _HOME = {
     "CapabilityHarness": "harness",
+    "FakeClock": "clock",
     "Guest": "guests",
     "HarnessContext": "harness",
     "RunningHost": "running",

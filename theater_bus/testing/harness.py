@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from theater_bus.capability import ActorIdentity, Capability, CapabilityBus, CapabilityError, Secret
+from theater_bus.capability import ActorIdentity, Capability, CapabilityBus, CapabilityError, Secret, TimeSource
+from theater_bus.capability.clock import SystemTime
 from theater_bus.core.grants import ALL, FLAG, SECRETS, STRINGS, Grant, Grants
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.values.codec import value_codec
@@ -108,11 +109,13 @@ class HarnessContext:
         grants: Mapping[str, Any],
         data_dir: Path | None = None,
         configuration: ActorConfiguration | None = None,
+        clock: TimeSource | None = None,
     ) -> None:
         self.actor = actor
         self.grants = grants
         self.data_dir = data_dir
         self.configuration = configuration or ActorConfiguration(HostConfiguration(), Grants(), "")
+        self.clock: TimeSource = clock or SystemTime()
         self.log = HarnessLogger()
         self.meter = HarnessMeter()
         self.tracer: Any = Telemetry.silent().tracer("harness")
@@ -285,11 +288,12 @@ async def capability_harness(
     data_dir: Path | None = None,
     config: Mapping[str, Any] | None = None,
     allowed: Mapping[str, Any] | None = None,
+    clock: TimeSource | None = None,
 ) -> AsyncIterator[CapabilityHarness]:
     """A capability made as a host makes it: checked against its pact, given its settings, started, and stopped at the
     end. `snapshot` is restored before the start; `data_dir` is the context's. `config` is what
     `HostSettings.config` holds, and `allowed` the grant `config` that the actor has beside the capability:
-    `{"secrets": ["api-key@127.0.0.1"]}`.
+    `{"secrets": ["api-key@127.0.0.1"]}`. `clock` is the time that the capability sees.
 
     Raises `PluginError` where class and pact do not agree, `SpawnRefused` for wrong settings.
     """
@@ -305,6 +309,7 @@ async def capability_harness(
         granted.plain(type_.name),
         data_dir,
         ActorConfiguration(configuration, given, type_.name),
+        clock,
     )
     instance = cls(context, granted.settings[type_.name])
     if snapshot is not None:

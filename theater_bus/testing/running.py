@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from theater_bus.bus import EmbeddedServer
-from theater_bus.capability import Capability, hookimpl
+from theater_bus.capability import Capability, TimeSource, hookimpl
 from theater_bus.client.actor import ActorHandle
 from theater_bus.client.connecting import connect
 from theater_bus.client.theater import Theater
@@ -93,12 +93,14 @@ async def running_host(
     server: EmbeddedServer | None = None,
     telemetry: Telemetry | None = None,
     hook_bound_s: float = HOOK_BOUND_S,
+    clock: TimeSource | None = None,
     **settings: Any,
 ) -> AsyncIterator[RunningHost]:
     """A host with these plugins, and a client of it; stopped at the end, the server too unless it is given.
 
     `plugins` are modules or objects with hooks, or capability classes; `installed` names installed plugins to load
-    beside them. `settings` are those of `HostSettings`. Raises `PluginError` for a plugin that does not load.
+    beside them. `clock` is the time that capabilities see, `settings` are those of `HostSettings`. Raises `PluginError`
+    for a plugin that does not load.
     """
     extra = [_named(plugin) for plugin in plugins]
     registry = await asyncio.to_thread(PluginRegistry.discover, allow=installed, extra=extra, hook_bound_s=hook_bound_s)
@@ -108,7 +110,7 @@ async def running_host(
         if server is None:
             server = await stack.enter_async_context(EmbeddedServer())
         chosen = HostSettings(servers=(server.url,), **settings)
-        host = await Host.start(chosen, registry=registry, telemetry=telemetry)
+        host = await Host.start(chosen, registry=registry, telemetry=telemetry, clock=clock)
         await stack.enter_async_context(host)
         theater = await stack.enter_async_context(connect(server.url, namespace=chosen.namespace))
         yield RunningHost(host, theater, server.url)

@@ -16,7 +16,7 @@ from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.errors import Cancelled, ChannelClosed, OperationTimeout, ShuttingDown, SpawnRefused, TypeMismatch
 from theater_bus.plugins import compile_capability, find
-from theater_bus.testing import relay_guest
+from theater_bus.testing import FakeClock, relay_guest
 from theater_bus_clock import Clock
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "clock.md"
@@ -170,6 +170,20 @@ async def test_a_replay_tells_the_time_of_the_record_and_does_not_sleep(
     again = await (await start_host(Clock, replay(record))).spawn(Clock, capabilities=sleeping(0))
     assert await course(again) == seen
     assert await recorded(again) == record
+
+
+async def test_a_day_of_sleep_passes_by_the_clock_of_a_test(start_host: Any, eventually: Any) -> None:
+    clock = FakeClock(unix_ns=1_000 * MS)
+    host = await start_host(Clock, clock=clock)
+    actor = await host.spawn(Clock, capabilities=sleeping(86_400_000))
+    assert await actor.call_function("now") == 1_000 * MS
+    call = asyncio.create_task(actor.call_function("sleep", [86_400_000 * MS]))
+    await eventually(lambda: clock.waiting)
+    await clock.advance(86_399)
+    assert not call.done()
+    await clock.advance(1)
+    assert await call == [{"ok": []}]
+    assert await actor.call_function("now") == 86_401_000 * MS
 
 
 async def test_a_sleeping_actor_keeps_nobody_waiting_and_ends_with_its_deadline(

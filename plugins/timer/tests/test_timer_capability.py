@@ -11,6 +11,7 @@ import pytest
 from theater_bus import ActorError
 from theater_bus.capability import CapabilityError
 from theater_bus.errors import Cancelled, Internal, Overloaded, ShuttingDown, SpawnRefused
+from theater_bus.testing import FakeClock
 from theater_bus_timer import Timer
 
 TICK = "theater:simple/timer.handle-tick"
@@ -221,6 +222,25 @@ async def test_what_is_restored_goes_on_and_what_was_due_ticks_once(start_harnes
         await start_harness(Timer, snapshot=b"[7]")
 
 
+async def test_days_pass_by_the_clock_of_a_test(start_harness: Any) -> None:
+    clock = FakeClock()
+    timer = await start_harness(Timer, clock=clock)
+    await timer.call("set-interval", "hourly", 3_600_000)
+    await timer.call("set-timeout", "tomorrow", 86_400_000)
+    came: list[tuple[str, int]] = []
+    began_ms = await timer.call("now")
+    await clock.advance(0)
+    for _ in range(30):
+        for name in ticks(timer):
+            came.append((name, (await timer.call("now") - began_ms) // 3_600_000))
+            timer.context.finish()
+        await clock.advance(3_600)
+    assert [at for name, at in came if name == "hourly"] == list(range(30))
+    assert [at for name, at in came if name == "tomorrow"] == [24]
+    await timer.instance.stop()
+    assert clock.waiting == 0
+
+
 async def test_stop_leaves_nothing_behind(start_harness: Any, eventually: Any) -> None:
     timer = await start_harness(Timer, {"waiting": 1})
     before = asyncio.all_tasks()
@@ -247,7 +267,7 @@ async def test_ten_thousand_timers_cost_the_loop_no_long_turn(start_harness: Any
         await timer.call("set-timeout", f"t{number}", 60_000)
     instance = timer.instance
     for one in instance._timers.values():
-        one.due = instance._loop.time()
+        one.due = instance._now()
         instance._arm(one)
     began, ran = time.perf_counter(), 0
     while instance._timers:

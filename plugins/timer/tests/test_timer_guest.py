@@ -147,9 +147,7 @@ async def test_a_paused_actor_accumulates_no_ticks_and_has_room_for_callers(star
     await eventually(lambda: running.mailbox.enqueues == 3 and len(timer._late) == 2)
     due = [one.due for one in timer._timers.values()]
     assert all(one.handle is None for one in timer._timers.values())
-    later = timer._loop.create_future()
-    timer._loop.call_later(0.03, later.set_result, None)
-    await later
+    await timer.context.clock.sleep(0.03)
     assert (running.mailbox.enqueues, len(timer._late)) == (3, 2)
     assert [one.due for one in timer._timers.values()] == due
     await actor.resume()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
@@ -31,11 +30,11 @@ class Clock(Capability):
 
     def now(self) -> int:
         """Unix time in nanoseconds, by the host's clock."""
-        return time.time_ns()
+        return self.context.clock.unix_ns()
 
     def monotonic(self) -> int:
         """Nanoseconds by a clock that nobody sets; comparable within one run of the host only."""
-        return time.monotonic_ns()
+        return self.context.clock.monotonic_ns()
 
     def resolution(self) -> dict[str, int]:
         """The steps of both clocks, in nanoseconds, at least 1."""
@@ -50,10 +49,11 @@ class Clock(Capability):
         most = self.settings.sleep_max_ms
         if duration_ns > most * MILLISECOND:
             raise CapabilityError(_too_long(duration_ns, most))
-        end = time.monotonic_ns() + duration_ns
+        clock = self.context.clock
+        end = clock.monotonic_ns() + duration_ns
         # Some event loops count in whole milliseconds and come back up to one early.
-        while (left := end - time.monotonic_ns()) > 0:  # noqa: ASYNC110  time itself is what is waited for
-            await asyncio.sleep(max(left, MILLISECOND) / 1e9)
+        while (left := end - clock.monotonic_ns()) > 0:
+            await clock.sleep(max(left, MILLISECOND) / 1e9)
 
 
 def _step_ns(clock: str) -> int:

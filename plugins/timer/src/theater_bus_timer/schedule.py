@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import floor
 from typing import Literal
+
+from theater_bus.capability import Cancellable
 
 __all__ = ["MOST_MS", "NAME_BYTES", "Missed", "Scheduled", "next_due", "read_snapshot", "write_snapshot"]
 
@@ -20,7 +21,7 @@ NAME_BYTES = 256
 
 @dataclass(slots=True, eq=False)
 class Scheduled:
-    """A timer. `interval_ms` is None for a one-shot; `due` is in the event loop's seconds.
+    """A timer. `interval_ms` is None for a one-shot; `due` is in seconds of the monotonic clock.
 
     It is armed (`handle`), or late (it is due and waits for room in the mailbox), or its tick is in the mailbox or
     running (`take_back`), or its operation has not ended yet (none of these). One that is `over` never ticks again.
@@ -29,7 +30,7 @@ class Scheduled:
     name: str
     interval_ms: int | None
     due: float
-    handle: asyncio.TimerHandle | None = None
+    handle: Cancellable | None = None
     take_back: Callable[[], bool] | None = None
     is_late: bool = False
     is_over: bool = False
@@ -43,7 +44,7 @@ class Scheduled:
 
 
 def next_due(due: float, interval_ms: int, now: float, missed: Missed) -> float:
-    """When an interval is due after its tick of `due` is over, in the event loop's seconds.
+    """When an interval is due after its tick of `due` is over, in seconds of the monotonic clock.
 
     `skip` keeps the rhythm and leaves out what was missed, `once` makes up for it with one tick at once, `delay` counts
     from now.

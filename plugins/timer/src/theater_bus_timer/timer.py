@@ -7,8 +7,6 @@ them: where it fails, they are what they were. A one-shot is kept until its tick
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import deque
 from functools import partial
 from typing import Annotated
@@ -16,7 +14,7 @@ from typing import Annotated
 from pydantic import Field
 
 from theater_bus import ActorError
-from theater_bus.capability import NUMBER, Capability, CapabilityError, Context
+from theater_bus.capability import NUMBER, Cancellable, Capability, CapabilityError, Context
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus_timer.schedule import (
     MOST_MS,
@@ -54,9 +52,9 @@ class Timer(Capability):
         self._timers: dict[str, Scheduled] = {}
         self._late: deque[Scheduled] = deque()
         self._ticks = 0
-        self._again: asyncio.TimerHandle | None = None
+        self._again: Cancellable | None = None
         self._restored: bytes | None = None
-        self._loop = asyncio.get_running_loop()
+        self._clock = context.clock
 
     # -- theater:simple/timer ------------------------------------------------------------------------------------------
 
@@ -76,7 +74,7 @@ class Timer(Capability):
 
     def now(self) -> int:
         """Milliseconds since 1970, recorded like every answer of the host."""
-        return time.time_ns() // 1_000_000
+        return self._clock.unix_ns() // 1_000_000
 
     # -- theater:bus/timer ---------------------------------------------------------------------------------------------
 
@@ -98,7 +96,7 @@ class Timer(Capability):
         """Go on with what was restored."""
         if self._restored is None:
             return
-        found = read_snapshot(self._restored, self._loop.time(), time.time())
+        found = read_snapshot(self._restored, self._now(), self._unix_s())
         shortest_ms = -(-1000 // self.settings.rate)
         for timer in found[: self.settings.timers]:
             if timer.interval_ms is not None:
@@ -122,12 +120,18 @@ class Timer(Capability):
 
     def snapshot(self) -> bytes | None:
         """All timers, with the moments at which they are due."""
-        return write_snapshot(self._timers.values(), self._loop.time(), time.time())
+        return write_snapshot(self._timers.values(), self._now(), self._unix_s())
 
     def restore(self, snapshot: bytes) -> None:
         """Take over what `snapshot` gave. What was due meanwhile ticks once, at once."""
         read_snapshot(snapshot, 0.0, 0.0)
         self._restored = snapshot
+
+    def _now(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
+
+    def _unix_s(self) -> float:
+        return self._clock.unix_ns() / 1e9
 
     # -- setting and clearing, with the operation ----------------------------------------------------------------------
 
@@ -146,7 +150,7 @@ class Timer(Capability):
                 f"the actor has no {TICK}. Fix: export `{TICK}: func(state: S, name: string) -> "
                 "result<tuple<S>, string>`"
             )
-        timer = self._timers[name] = Scheduled(name, interval_ms, self._loop.time() + delay_s)
+        timer = self._timers[name] = Scheduled(name, interval_ms, self._now() + delay_s)
         self.context.on_operation_end(partial(self._was_set, timer, before))
         self.context.snapshot_changed()
         return name
@@ -195,7 +199,7 @@ class Timer(Capability):
         timer.disarm()
         if timer.is_over:
             return
-        timer.handle = self._loop.call_at(timer.due, self._due, timer)
+        timer.handle = self._clock.call_later(timer.due - self._now(), self._due, timer)
 
     def _due(self, timer: Scheduled) -> None:
         timer.handle = None
@@ -227,7 +231,7 @@ class Timer(Capability):
             return False
         if error.code == "overloaded":
             if not self._ticks and self._again is None:
-                self._again = self._loop.call_later(AGAIN_S, self._try_again)
+                self._again = self._clock.call_later(AGAIN_S, self._try_again)
             return False
         self._remove(timer)
         self.context.report_failure(f"timer {timer.name!r} is gone: {error}")
@@ -254,7 +258,7 @@ class Timer(Capability):
 
     def _follow_up(self, timer: Scheduled, ran: bool) -> None:
         """What comes after a tick: the next one of an interval; of a one-shot only what has not run."""
-        now = self._loop.time()
+        now = self._now()
         if timer.interval_ms is not None:
             timer.due = next_due(timer.due, timer.interval_ms, now, self.settings.missed if ran else "skip")
             self._arm(timer)
