@@ -168,5 +168,20 @@ class Context(Protocol):
     def children(self) -> Children:
         """The actors that this actor has spawned, and how to spawn, watch and stop them."""
 
+    def queue_call(self, actor: str, function: str, params: list[Any] | None = None) -> None:
+        """Have another actor called once the running operation is kept; nothing is sent if it fails.
+
+        For functions that the pact names in `@queued`, once and last in each: what they do is asked again after a
+        recovery, with the same arguments. The send is repeated until the other side has answered, in the order of the
+        sends to that actor, for up to 10 minutes; `undelivered` is told when it is given up. Raises `Overloaded` for a
+        full outbox, which ends the operation, and the `ActorError` for what can never be sent.
+        """
+
+    def queue_reply(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """As `queue_call`, a message to the inbox of a client, which gets it when it listens within 10 s.
+
+        Raises `PermissionDenied` for a subject that is no inbox.
+        """
+
     def report_failure(self, why: str) -> None:
         """Say that background work of the capability failed: visible in the actor's status, counted, logged."""

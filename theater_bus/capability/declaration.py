@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from theater_bus.capability.context import Context
 from theater_bus.core.grants import Kind
+from theater_bus.errors import ActorError
 
 __all__ = ["Capability", "CapabilityError", "Settings", "blocking"]
 
@@ -81,6 +82,9 @@ class Capability:
     def restore(self, snapshot: bytes) -> None:
         """Take over what `snapshot` gave, before `start`; the default refuses, since it never gave anything."""
         raise ValueError(f"capability {self.name!r} has no snapshot to restore")
+
+    def undelivered(self, function: str, args: list[Any], error: ActorError) -> None:
+        """A send of a function that the pact names in `@queued` was given up; `args` are those of the host call."""
 
     @classmethod
     def grant_bounds(cls) -> Mapping[str, Kind | None]:

@@ -24,8 +24,10 @@ from theater_bus.core.idempotency import Window
 from theater_bus.core.lifecycle import Phase, PhaseMachine, StopReason
 from theater_bus.core.mailbox import Mailbox
 from theater_bus.core.metrics import ActorMetrics
+from theater_bus.core.outbox import Receipts
 from theater_bus.core.supervision import Action, Decision, Supervisor
 from theater_bus.core.values.subtree import Subtree
+from theater_bus.core.wire.caller import Proof, sender_of
 from theater_bus.engine import CallResult, Instance
 from theater_bus.errors import ActorError, Cancelled, OperationTimeout, Unavailable
 from theater_bus.host.failure import error_of, of_message, of_result
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from theater_bus.host.host_call import ActorContext, HostCalls
     from theater_bus.host.household import Household
     from theater_bus.host.journal import Journal
+    from theater_bus.host.outbox import Outbox
     from theater_bus.host.package import ActorType
     from theater_bus.host.services import Services
     from theater_bus.telemetry import ActorAttributes
@@ -69,8 +72,10 @@ class Actor:
         "journal",
         "mailbox",
         "metrics",
+        "outbox",
         "parent",
         "phases",
+        "receipts",
         "restart_timer",
         "resuming",
         "services",
@@ -106,6 +111,8 @@ class Actor:
         self.supervisor = Supervisor(type_.manifest.on_failure)
         self.journal: Journal
         self.checkpoints: Checkpoints | None = None
+        self.outbox: Outbox | None = None
+        self.receipts: Receipts | None = None
         self.ahead_max = AHEAD_MAX
         self.calls: HostCalls
         self.capabilities: dict[str, Capability] = {}
@@ -350,6 +357,7 @@ class Actor:
         trace = op.trace
         ids = None if trace is None else (trace.trace_id, trace.span_id)
         op.first_seq = self.journal.writer.seq
+        op.first_send = self.journal.writer.next_outbox
         if error is not None:
             self._answer(op)
             self.journal.commit(op.recording, ids, self.state, _nothing)
@@ -368,15 +376,29 @@ class Actor:
         """The chain decided about a committed operation: answer it."""
         if error is not None:
             op.outcome, op.failure = None, error
-        elif self.checkpoints is not None:
-            self.checkpoints.committed(op)
+        elif op.outbox is not None:
+            self._note_receipt(op, op.outbox)
         self._answer(op)
         if self.current is None and len(self.mailbox):
             self.resume()
 
+    def has_taken(self, sender: str, incarnation: bytes, number: int) -> bool:
+        """Whether this send of another actor's outbox was committed here before."""
+        return self.receipts is not None and self.receipts.has(sender, incarnation, number)
+
+    def _note_receipt(self, op: Operation, outbox: tuple[bytes, int]) -> None:
+        if self.receipts is None:
+            self.receipts = Receipts()
+        self.receipts.note(sender_of(op.caller, Proof(op.proof)), *outbox)
+
     def _answer(self, op: Operation) -> None:
         error = op.failure
         outcome = op.outcome
+        if op.sends and self.outbox is not None:
+            if error is None:
+                self.outbox.committed(op)
+            else:
+                self.outbox.dropped(op)
         if self.window is not None and op.key is not None:
             if error is None and outcome is not None:
                 self.window.commit(

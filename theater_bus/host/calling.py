@@ -9,16 +9,28 @@ from functools import partial
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Final
 
-from theater_bus.bus import Connection
+from theater_bus.bus import BusFailure, Connection
+from theater_bus.bus import Outcome as BusOutcome
 from theater_bus.bus.exchange import Exchange
 from theater_bus.core.wire.caller import HOST_SCOPE, Caller
 from theater_bus.core.wire.callpath import check_cycle, extend_path
 from theater_bus.core.wire.deadline import nested_ms
+from theater_bus.core.wire.identity import is_name
 from theater_bus.core.wire.request import encode_request
 from theater_bus.core.wire.response import decode_reply
 from theater_bus.core.wire.subjects import Subjects
-from theater_bus.errors import ActorError, GuestError, OperationTimeout
+from theater_bus.errors import (
+    ActorError,
+    ActorNotFound,
+    ChannelClosed,
+    ConnectionLost,
+    GuestError,
+    OperationTimeout,
+    PermissionDenied,
+    TooLarge,
+)
 from theater_bus.host.operation import Operation
+from theater_bus.host.outbox import Send, ToActor, ToInbox
 
 if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
@@ -31,6 +43,9 @@ __all__ = ["ActorCalls", "NestedCall", "OperationEnd", "OwnCall"]
 log = logging.getLogger("theater_bus.host")
 
 _UNMADE: Final = object()
+REPLY_S = 5.0
+MARGIN_BYTES = 1024
+"""What headers and envelope of a send take at most."""
 ENVELOPE_BYTES = 256
 """What a call of a capability takes in the mailbox beside its parameters."""
 
@@ -99,6 +114,7 @@ class ActorCalls:
     """One per host, over the connection that operations cannot delay."""
 
     def __init__(self, connection: Connection, subjects: Subjects, shared: Shared) -> None:
+        self._connection = connection
         self._exchange = Exchange(connection, subjects)
         self._subjects = subjects
         self._shared = shared
@@ -156,3 +172,62 @@ class ActorCalls:
             target, subject, encode, budget_ms / 1000, keyed=True, headers=nested.headers, cancel=True
         )
         return decode_reply(message.data, message.headers, target).value
+
+    def to_actor(self, actor: str, function: str, params: list[Any] | None) -> ToActor:
+        """A call to be sent later. Raises `FunctionNotFound`, `ActorNotFound` or `TooLarge` for what never can be."""
+        if not is_name(actor):
+            raise ActorNotFound(f"{actor[:80]!r} is no id of an actor. Fix: 1 to 64 of A-Z a-z 0-9 _ -")
+        subject = self._subjects.ops(actor, function)
+        self._check_size(subject, len(encode_request(params)))
+        return ToActor(actor, function, list(params or ()))
+
+    def to_inbox(self, inbox: str, body: bytes, headers: Mapping[str, str] | None) -> ToInbox:
+        """A message to be sent later. Raises `PermissionDenied` or `TooLarge` for what never can be."""
+        if not self._shared.replies.allows(inbox):
+            raise PermissionDenied(f"{inbox[:120]!r} is no inbox. Fix: a subject that begins with _INBOX")
+        self._check_size(inbox, len(body))
+        return ToInbox(inbox, body, dict(headers or {}))
+
+    async def deliver(self, actor: Actor, send: Send, timeout_s: float) -> None:
+        """Send what is queued, once; returns when the other side has taken it. Raises the `ActorError` of a failure."""
+        delivery = send.delivery
+        if isinstance(delivery, ToInbox):
+            await self.reply(delivery)
+            return
+        subject = self._subjects.ops(delivery.actor, delivery.function, Caller(actor.identity.id, True))
+        outbox = (actor.journal.writer.incarnation, send.number)
+
+        def encode(rest_ms: int) -> bytes:
+            return encode_request(delivery.params, timeout_ms=rest_ms, op=send.effect_key, reply="none", outbox=outbox)
+
+        message = await self._exchange.request(
+            delivery.actor, subject, encode, timeout_s, keyed=True, headers=send.headers
+        )
+        decode_reply(message.data, message.headers, delivery.actor)
+
+    async def reply(self, message: ToInbox) -> None:
+        """Publish to an inbox. Raises `ChannelClosed` when nobody listens there."""
+        outcomes: list[BusOutcome] = []
+        try:
+            # The server says that nobody listens before it answers the flush behind it.
+            token = self._connection.request(
+                message.subject, message.body, timeout_s=REPLY_S, on_reply=outcomes.append, headers=message.headers
+            )
+            try:
+                await self._connection.flush(REPLY_S)
+            finally:
+                token.close()
+        except ConnectionLost as error:
+            raise ChannelClosed(f"not connected: {error}") from error
+        if outcomes and isinstance(outcomes[0], BusFailure):
+            raise ChannelClosed(f"nobody listens at {message.subject}")
+
+    def _check_size(self, subject: str, size: int) -> None:
+        limit = self._connection.max_payload - MARGIN_BYTES
+        if size > limit:
+            raise TooLarge(
+                f"a message to {subject} would have {size} bytes, {limit} can be sent. Fix: send less, or raise the "
+                "server's max_payload",
+                size_bytes=size,
+                limit_bytes=limit,
+            )

@@ -9,17 +9,14 @@ and hand-over).
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from time import time_ns
 from typing import TYPE_CHECKING, Final
 
-from theater_bus.core.chain.bodies import Checkpoint, Received, WindowEntry
-from theater_bus.core.wire.caller import Proof, scope_of
+from theater_bus.core.chain.bodies import Checkpoint, WindowEntry
 
 if TYPE_CHECKING:
     from theater_bus.core.chain.layout import Payload
     from theater_bus.host.actor import Actor
-    from theater_bus.host.operation import Operation
 
 __all__ = ["ABI", "EVERY_NS", "EVERY_OPERATIONS", "Checkpoints"]
 
@@ -34,18 +31,17 @@ EVERY_NS: Final = 300 * 1_000_000_000
 class Checkpoints:
     """When one durable actor is due for a checkpoint.
 
-    `received` is where its senders' outboxes stand, `is_paused` whether it comes back paused.
+    `is_paused` says whether it comes back paused.
     """
 
-    __slots__ = ("_actor", "_due", "_last_ns", "_since", "is_paused", "received")
+    __slots__ = ("_actor", "_due", "_last_ns", "_since", "is_paused")
 
-    def __init__(self, actor: Actor, received: Mapping[str, Received] | None = None) -> None:
+    def __init__(self, actor: Actor) -> None:
         self._actor = actor
         self._due = False
         self._since = 0
         self._last_ns = time_ns()
         self.is_paused = False
-        self.received: dict[str, Received] = dict(received or {})
         actor.journal.on_quiet = self._quiet
 
     def operation(self, now_ns: int) -> None:
@@ -53,15 +49,6 @@ class Checkpoints:
         self._since += 1
         if self._since >= EVERY_OPERATIONS or now_ns - self._last_ns >= EVERY_NS:
             self.wanted()
-
-    def committed(self, op: Operation) -> None:
-        """An operation that came out of another actor's outbox is in the chain."""
-        if op.outbox is not None:
-            sender = scope_of(op.caller, Proof(op.proof))
-            incarnation, number = op.outbox
-            before = self.received.get(sender)
-            if before is None or (before.incarnation, before.number) < (incarnation, number):
-                self.received[sender] = Received(incarnation, number)
 
     def wanted(self) -> None:
         """Write one as soon as everything so far is acknowledged; until then nothing begins."""
@@ -97,8 +84,8 @@ class Checkpoints:
             state=None if actor.state is None else actor.state.standalone(),
             window=self._window(),
             next_outbox=writer.next_outbox,
-            unsent=(),
-            received=dict(self.received),
+            unsent=() if actor.outbox is None else actor.outbox.unsent(),
+            received={} if actor.receipts is None else actor.receipts.snapshot(),
             snapshots=self._snapshots(),
         )
 

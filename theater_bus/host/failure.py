@@ -11,6 +11,7 @@ from theater_bus.errors import (
     ActorError,
     HandlerError,
     Internal,
+    Overloaded,
     SerializationError,
     TooLarge,
     TypeMismatch,
@@ -56,6 +57,8 @@ def error_of(failure: GuestFailure, entry: FunctionEntry, actor: Actor) -> Actor
 
 def _of_host_call(exception: BaseException | None, entry: FunctionEntry, actor: str) -> ActorError:
     if isinstance(exception, Internal | HandlerError):
+        return exception
+    if isinstance(exception, Overloaded) and exception.details.get("bound") == "outbox":
         return exception
     if isinstance(exception, WrongArguments):
         return TypeMismatch(

@@ -240,6 +240,7 @@ class Host:
         register("theater.chain.segments", lambda: tally.segments)
         register("theater.chain.bytes", lambda: tally.segment_bytes)
         register("theater.mailbox.depth", lambda: sum(len(actor.mailbox) for actor in actors.values()))
+        register("theater.outbox.depth", lambda: sum(a.outbox.size for a in actors.values() if a.outbox is not None))
         register("theater.guest.memory", lambda: self.engine.memory_bytes)
         register("theater.module_cache.modules", lambda: self.engine.modules)
 

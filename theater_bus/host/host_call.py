@@ -21,11 +21,12 @@ from theater_bus.core.values.types import Scalar
 from theater_bus.core.wire.deadline import nested_ms
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.engine import HostImport
-from theater_bus.errors import ActorError, ChainTampered
+from theater_bus.errors import ActorError, ChainTampered, PermissionDenied
 from theater_bus.host.calling import NestedCall, OperationEnd, OwnCall
 from theater_bus.host.capability_bus import ActorBus
 from theater_bus.host.configuration import ActorConfiguration
 from theater_bus.host.middleware import around_host_call
+from theater_bus.host.outbox import Delivery, Send
 from theater_bus.plugins import BoundFunction, HostFunction
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ CHAIN_EVENTS = 1024
 class _Frame:
     """One host call in progress."""
 
-    __slots__ = ("function", "index", "input", "is_log", "op", "open", "started", "trace")
+    __slots__ = ("delivery", "function", "index", "input", "is_log", "op", "open", "started", "trace")
 
     def __init__(
         self, op: Operation, index: int, function: HostFunction, data: bytes, started: int, is_log: bool
@@ -55,16 +56,28 @@ class _Frame:
         self.function = function
         self.input = data
         self.trace: HostCallTrace | None = None
+        self.delivery: Delivery | None = None
         self.open = True
 
 
+class _Asked:
+    """A queued function that is asked outside of an operation what it sends."""
+
+    __slots__ = ("actor", "delivery")
+
+    def __init__(self, actor: Actor) -> None:
+        self.actor = actor
+        self.delivery: Delivery | None = None
+
+
 _FRAME: ContextVar[_Frame | None] = ContextVar("theater_bus_host_call", default=None)
+_ASKED: ContextVar[_Asked | None] = ContextVar("theater_bus_asked", default=None)
 
 
 class HostCalls:
     """The imports of one actor, bound to its capability instances."""
 
-    __slots__ = ("_actor", "_middleware", "_pending", "imports")
+    __slots__ = ("_actor", "_middleware", "_pending", "_queued", "imports")
 
     def __init__(
         self,
@@ -75,6 +88,7 @@ class HostCalls:
         self._actor = actor
         self._middleware = tuple(middleware)
         self._pending: _Frame | None = None
+        self._queued = {(f.interface, f.name): (f, bound) for f, bound in functions if f.effect == "queued"}
         self.imports = tuple(
             HostImport(function.interface, function.name, self._import(function, bound))
             for function, bound in functions
@@ -116,10 +130,40 @@ class HostCalls:
                 _FRAME.reset(token)
             if type(answer) is not bytes:
                 return self._waiting(answer, frame)  # type: ignore[arg-type]
-            self._ended(frame, "returned", answer, None)
+            self._answered(frame, answer)
             return answer
 
         return call
+
+    def delivery_of(self, interface: str, function: str, data: bytes) -> Delivery:
+        """What a queued call that was recorded sends now: the capability is asked again. Raises an `ActorError`."""
+        known = self._queued.get((interface, function))
+        if known is None:
+            raise PermissionDenied(f"the actor does not have {interface}.{function} any more")
+        frame = _Asked(self._actor)
+        token = _ASKED.set(frame)
+        try:
+            known[1](data)
+        except ActorError:
+            raise
+        except Exception as error:
+            raise PermissionDenied(f"{interface}.{function} refuses it now: {error}") from error
+        finally:
+            _ASKED.reset(token)
+        if frame.delivery is None:
+            raise PermissionDenied(f"{interface}.{function} refuses it now")
+        return frame.delivery
+
+    def undelivered(self, interface: str, function: str, data: bytes, error: ActorError) -> None:
+        """Tell the capability that one of its sends was given up."""
+        for capability in self._actor.type.capabilities:
+            known = capability.functions.get((interface, function))
+            instance = self._actor.capabilities.get(capability.name)
+            if known is not None and instance is not None:
+                try:
+                    instance.undelivered(function, known.codec.decode_args(data), error)
+                except Exception:
+                    log.exception("capability %s failed at the end of a send", capability.name)
 
     def abandon(self, op: Operation) -> None:
         """`op` is over. A host function of it that still runs, in spite of its cancellation, is left and named."""
@@ -154,8 +198,20 @@ class HostCalls:
         except BaseException as error:
             self._ended(frame, "raised", None, error)
             raise
-        self._ended(frame, "returned", output, None)
+        self._answered(frame, output)
         return output
+
+    def _answered(self, frame: _Frame, output: bytes) -> None:
+        """The call worked. What it sends waits for the end of the operation."""
+        delivery, outbox, op = frame.delivery, self._actor.outbox, frame.op
+        if delivery is None or outbox is None:
+            self._ended(frame, "returned", output, None)
+            return
+        function, trace = frame.function, frame.trace
+        headers = None if trace is None else trace.headers()
+        key = _effect_key(self._actor, frame)
+        outbox.stage(op, Send(function.interface, function.name, frame.input, key, frame.started, delivery, headers))
+        self._ended(frame, "queued", output, None)
 
     def _ended(
         self, frame: _Frame, outcome: HostCallOutcome, output: bytes | None, error: BaseException | None
@@ -283,19 +339,7 @@ class ActorContext:
     @property
     def effect_key(self) -> str:
         """The key by which the outside can deduplicate this call."""
-        frame = self._frame()
-        op, function = frame.op, frame.function
-        incarnation = self._actor.journal.writer.incarnation
-        identity = op.identity if op.key is None else op.key
-        return effect_key(
-            self.actor.id,
-            incarnation,
-            identity,  # type: ignore[arg-type]  # without a key it is the 16 bytes made at admission
-            frame.index,
-            function.interface,
-            function.name,
-            frame.input,
-        )
+        return _effect_key(self._actor, self._frame())
 
     def guest_log(self, text: str) -> None:
         """Emit a line of the guest's as a log record of the actor."""
@@ -369,6 +413,26 @@ class ActorContext:
         """The actors that this actor has spawned."""
         return self._actor.services.children_of(self._actor, self._operation)
 
+    def queue_call(self, actor: str, function: str, params: list[Any] | None = None) -> None:
+        """Have another actor called once the operation is kept."""
+        self._queue(self._actor.services.calls.to_actor(actor, function, params))
+
+    def queue_reply(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Have a message sent to the inbox of a client once the operation is kept."""
+        self._queue(self._actor.services.calls.to_inbox(inbox, body, headers))
+
+    def _queue(self, delivery: Delivery) -> None:
+        asked = _ASKED.get()
+        if asked is not None and asked.actor is self._actor:
+            asked.delivery = delivery
+            return
+        frame = self._frame()
+        if frame.function.effect != "queued" or frame.delivery is not None:
+            raise RuntimeError(f"{frame.function.name} may queue one send, if the pact names it in @queued")
+        if self._actor.outbox is not None:
+            self._actor.outbox.check_room()
+        frame.delivery = delivery
+
     def report_failure(self, why: str) -> None:
         """Say that background work of the capability failed."""
         actor, identity = self._actor, self.actor
@@ -415,6 +479,20 @@ class ActorContext:
         if frame is None or not frame.open or frame.op.actor is not self._actor:
             raise LookupError("there is no current operation: this code does not run within a host call")
         return frame
+
+
+def _effect_key(actor: Actor, frame: _Frame) -> str:
+    op, function = frame.op, frame.function
+    identity = op.identity if op.key is None else op.key
+    return effect_key(
+        actor.identity.id,
+        actor.journal.writer.incarnation,
+        identity,  # type: ignore[arg-type]  # without a key it is the 16 bytes made at admission
+        frame.index,
+        function.interface,
+        function.name,
+        frame.input,
+    )
 
 
 class _BoundLogger:

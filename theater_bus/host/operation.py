@@ -14,6 +14,7 @@ from theater_bus.errors import ActorError
 
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
+    from theater_bus.host.outbox import Send
     from theater_bus.host.package import FunctionEntry
     from theater_bus.telemetry import OperationTrace
 
@@ -49,6 +50,7 @@ class Operation:
         "end",
         "entry",
         "failure",
+        "first_send",
         "first_seq",
         "guest_ended_ns",
         "headers",
@@ -62,6 +64,7 @@ class Operation:
         "proof",
         "recording",
         "reply",
+        "sends",
         "size_bytes",
         "started_ns",
         "timer",
@@ -107,7 +110,8 @@ class Operation:
         self.headers = headers
         self.started_ns = 0
         self.guest_ended_ns = 0
-        self.first_seq = 0
+        self.first_seq = self.first_send = 0
+        self.sends: list[Send] = []
         self.identity: str | bytes = b""
         self.recording: Recording | None = None
         self.timer: asyncio.TimerHandle | None = None

@@ -10,9 +10,9 @@ from time import time, time_ns
 from typing import TYPE_CHECKING
 
 from theater_bus.bus import Connection, Message
-from theater_bus.capability import Proof
+from theater_bus.capability import Proof as ProofWord
 from theater_bus.capability import Request as AccessRequest
-from theater_bus.core.wire.caller import Caller, proof_of, scope_of
+from theater_bus.core.wire.caller import Caller, Proof, proof_of, scope_of, sender_of
 from theater_bus.core.wire.callpath import check_cycle
 from theater_bus.core.wire.deadline import remaining
 from theater_bus.core.wire.form import CONTENT_TYPE, Form
@@ -21,7 +21,7 @@ from theater_bus.core.wire.subjects import OpsSubjects
 from theater_bus.errors import ActorError, PermissionDenied, TheaterError
 from theater_bus.host.failure import unexpected
 from theater_bus.host.operation import Operation
-from theater_bus.host.reply import MessageReply, refuse
+from theater_bus.host.reply import MessageReply, acknowledge, refuse
 
 if TYPE_CHECKING:
     from theater_bus.host.access import Access
@@ -105,6 +105,9 @@ class OpsLane:
                 f"{entry.name} needs a proven caller and this request has none. "
                 "Fix: end the subject in .@.<caller>, with permissions that prove it, and set caller_subjects"
             )
+        if request.outbox is not None and actor.has_taken(sender_of(caller_id, Proof(proof)), *request.outbox):
+            acknowledge(self._connection, message.reply, request)
+            return
         if request.cgrf is not None:
             params = entry.codec.check_params(request.cgrf)
         else:
@@ -183,4 +186,4 @@ class OpsLane:
             self._shared.dropped(actor, message.subject, failure)
 
 
-_PROOFS: dict[str, Proof] = {"subject": "subject", "actor": "actor", "host": "host", "none": "none"}
+_PROOFS: dict[str, ProofWord] = {"subject": "subject", "actor": "actor", "host": "host", "none": "none"}

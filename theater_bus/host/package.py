@@ -110,6 +110,11 @@ class ActorType:
         """Between the state and its plain form; None where the package declares no state."""
         return None if self.state_type is None else value_codec(self.state_type)
 
+    @property
+    def sends(self) -> bool:
+        """Whether its actors need an outbox."""
+        return any(f.effect == "queued" for capability in self.capabilities for f in capability.functions.values())
+
     def function(self, name: str) -> FunctionEntry:
         """The function that callers know as `name`. Raises `FunctionNotFound` with the nearest names."""
         entry = self.callable.get(name)

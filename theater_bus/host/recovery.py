@@ -16,12 +16,14 @@ from theater_bus.core.chain.writer import ChainWriter
 from theater_bus.core.grants import Grants
 from theater_bus.core.idempotency import KeyRecord, Window
 from theater_bus.core.manifest import Manifest, from_mapping
+from theater_bus.core.outbox import Receipts
 from theater_bus.core.values.cgrf import parse
-from theater_bus.errors import ActorError, ChainTampered, SpawnRefused, TheaterError
+from theater_bus.errors import ActorError, ChainTampered, SpawnRefused, TheaterError, Unavailable
 from theater_bus.host.actor import Actor
 from theater_bus.host.checkpoint import Checkpoints
 from theater_bus.host.household import complete, rejoin
 from theater_bus.host.journal import Journal
+from theater_bus.host.outbox import Outbox, Send
 from theater_bus.telemetry import ActorAttributes
 
 if TYPE_CHECKING:
@@ -115,7 +117,10 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         limits=RecordLimits(type_.manifest.limits.host_calls, type_.manifest.limits.record_bytes),
     )
     actor.journal = Journal(found.actor, writer, store, state, actor.fallen, host.tally)
-    actor.checkpoints = Checkpoints(actor, found.received)
+    actor.checkpoints = Checkpoints(actor)
+    actor.receipts = Receipts(found.received)
+    if type_.sends or found.unsent:
+        actor.outbox = Outbox(actor, tail)
     _restore_window(host, actor, found)
     try:
         decided: asyncio.Future[ActorError | None] = host.loop.create_future()
@@ -125,11 +130,32 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
             raise error
         await spawner.start_capabilities(actor, granted, found.snapshots)
         families.place(actor, genesis.parent_actor)
+        await _resend(actor, store, found)
         await host.admit(actor, paused=found.phase == "paused")
     except BaseException as error:
         await host.withdraw(actor, error)
         raise
     host.telemetry.event("actor.recovered", actor=found.actor, host=host.id)
+
+
+async def _resend(actor: Actor, store: FileStore, found: RecoveredActor) -> None:
+    """Send again what was queued and is not known to have arrived; its receivers know repeats by their numbers."""
+    if actor.outbox is None:
+        return
+    sends: list[Send] = []
+    for unsent in found.unsent:
+        payload = unsent.input
+        data = payload if isinstance(payload, bytes) else await store.payload(payload.digest)
+        try:
+            if data is None:
+                raise Unavailable("its input is not in the data directory's objects")
+            delivery = actor.calls.delivery_of(unsent.interface, unsent.function, data)
+        except ActorError as error:
+            actor.outbox.give_up(unsent, unsent.interface, error)
+            continue
+        key, place = unsent.effect_key.hex(), (unsent.interface, unsent.function)
+        sends.append(Send(*place, data, key, unsent.time_ns, delivery, None, unsent.number))
+    actor.outbox.restore(sends)
 
 
 def _restore_window(host: Host, actor: Actor, found: RecoveredActor) -> None:

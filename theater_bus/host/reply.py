@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.package import FunctionEntry
 
-__all__ = ["MessageReply", "encode_outcome", "guest_error", "refuse", "send_error"]
+__all__ = ["MessageReply", "acknowledge", "encode_outcome", "guest_error", "refuse", "send_error"]
 
 log = logging.getLogger("theater_bus.host")
 
@@ -50,6 +50,13 @@ def send_error(connection: Connection, subject: str, error: ActorError, request:
         return
     body, headers = encode_error(error, request.form, has_type=request.has_type)
     connection.publish(subject, body, headers=headers)
+
+
+def acknowledge(connection: Connection, subject: str, request: Request) -> None:
+    """Publish a success without a value; nothing happens without a reply subject."""
+    if subject:
+        body, headers = encode_void(request.form, has_type=request.has_type)
+        connection.publish(subject, body, headers=headers)
 
 
 def refuse(connection: Connection, message: Message, error: ActorError, request: Request | None) -> None:

@@ -27,6 +27,7 @@ from theater_bus.host.host_call import ActorContext, HostCalls
 from theater_bus.host.household import adopt, household_of, make_room
 from theater_bus.host.journal import Journal
 from theater_bus.host.operation import Operation
+from theater_bus.host.outbox import Outbox
 from theater_bus.host.package import ActorType, FunctionEntry, Package, make_actor_type, read_package
 from theater_bus.telemetry import ActorAttributes
 
@@ -263,6 +264,9 @@ class Spawner:
             limits=RecordLimits(manifest.limits.host_calls, manifest.limits.record_bytes),
         )
         actor.journal = Journal(actor_id, writer, store, state, actor.fallen, host.tally)
+        tail.sent_through = 0
+        if type_.sends:
+            actor.outbox = Outbox(actor, tail)
         if manifest.chain.durability != "memory":
             actor.checkpoints = Checkpoints(actor)
         host.bound_chain(actor)

@@ -24,6 +24,9 @@ log = logging.getLogger("theater_bus.host")
 CAPABILITY_STOP_S = 5.0
 CUT_S = 10.0
 SETTLE_S = 10.0
+FLUSH_S = 5.0
+"""How long the outbox of an actor that ends may take to deliver what is left; one that is terminated gets less."""
+CUT_FLUSH_S = 1.0
 
 
 def refuse_queue(actor: Actor) -> None:
@@ -153,12 +156,24 @@ async def end_actor(actor: Actor, registry: PluginRegistry, grace_s: float) -> N
         if result.exception is not None:
             log.error("plugin %s failed in theater_actor_stopping", result.plugin, exc_info=result.exception)
     await asyncio.gather(_stop_children(actor, grace_s), let_finish(actor, grace_s))
+    await _settle_sends(actor)
     await _checkpoint(actor)
     await stop_capabilities(actor)
     reason = _reason(actor)
     if reason in ("exited", "shutdown", "failed", "terminated"):
         await _record_exit(actor, reason)
     actor.discard_instance()
+
+
+async def _settle_sends(actor: Actor) -> None:
+    """Let the outbox empty itself; of an actor that comes back what is left is kept."""
+    if actor.outbox is None:
+        return
+    reason = actor.phases.reason
+    if reason in (StopReason.MOVED, StopReason.FENCED):
+        await actor.outbox.close(0.0, keep=True)
+    else:
+        await actor.outbox.close(CUT_FLUSH_S if reason is StopReason.TERMINATED else FLUSH_S)
 
 
 async def _checkpoint(actor: Actor) -> None:

@@ -170,6 +170,9 @@ def _host_function(plugin: str, cls: type[Capability], declared: _Declared) -> H
         problem = f"there is no method {name}, but {declared}"
         raise PluginError(plugin, where, problem, f"add `{_stub(name, function)}`")
     _Agreement(plugin, cls, method, declared).check()
+    if declared.effect == "queued" and _way(plugin, cls, method) != "plain":
+        problem = "the pact names it in @queued, and it waits: what it sends leaves after the operation"
+        raise PluginError(plugin, _line_of(cls, method), problem, "make it a plain function that calls queue_call")
     return HostFunction(
         declared.interface,
         function,

@@ -123,6 +123,7 @@ _ATTRIBUTES = (
     Attribute("attempt", "Which restart within the interval, from 1.", type="int"),
     Attribute("package", "The package's SHA-256 in hexadecimal."),
     Attribute("subject", "A subject."),
+    Attribute("target", "The actor, or the inbox, that a send was bound for."),
     Attribute("server", "The address of a NATS server."),
     Attribute("plugin", "A plugin's name."),
     Attribute("path", "A file."),
@@ -256,6 +257,7 @@ _METRICS = (
     Metric(
         "theater.capability.failures", "counter", "{failure}", "Failures of background work that capabilities reported."
     ),
+    Metric("theater.outbox.undelivered", "counter", "{send}", "Queued sends that were given up.", ("error.type",)),
     Metric("theater.cancellations", "counter", "{operation}", "Operations that were cut.", ("theater.cancel.cause",)),
     Metric("theater.chain.segments", "counter", "{segment}", "Segments appended to chains."),
     Metric("theater.chain.bytes", "counter", "By", "Bytes of events appended to chains."),
@@ -279,6 +281,7 @@ _METRICS = (
     ),
     Metric("theater.actors", "updown", "{actor}", "Actors of this host by phase.", ("theater.actor.phase",)),
     Metric("theater.mailbox.depth", "updown", "{operation}", "Operations waiting in all mailboxes of this host."),
+    Metric("theater.outbox.depth", "updown", "{send}", "Queued sends of this host's actors that are not settled."),
     Metric("theater.guests.suspended", "updown", "{guest}", "Guests that wait for a host call."),
     Metric("theater.guests.promoted", "updown", "{guest}", "Guests that run in the thread pool."),
     Metric("theater.leases", "updown", "{lease}", "Leases held.", needs="jetstream"),
@@ -350,6 +353,7 @@ _LOGS = (
         "A capability says that its background work failed.",
         (*_SITE, "capability", "reason"),
     ),
+    LogEvent("outbox.undelivered", "warning", "A queued send was given up.", (*_SITE, "target", "code", "reason")),
     LogEvent("plugin.refused", "error", "A plugin cannot be used; the others go on.", ("plugin", "reason", "fix")),
     LogEvent("chain.corrupt", "error", "Recorded bytes do not verify.", (*_SITE, "path", "reason")),
     LogEvent("bus.connected", "info", "Connected to NATS.", ("host", "server")),

@@ -98,7 +98,8 @@ class HarnessMeter:
 class HarnessContext:
     """A `Context` that keeps what a capability asks of its host, for a test to look at.
 
-    `guest_lines`, `enqueued` as (function, params), `failures`, `shutdowns` (the results), `log.records` and what
+    `guest_lines`, `enqueued` as (function, params), `queued` as (actor, function, params), `replies` as (inbox, body,
+    headers), `failures`, `shutdowns` (the results), `log.records` and what
     `meter` keeps fill up; `events` is what `chain()` gives; `actors` answers `call_actor`: a function of (actor,
     function, params); `exports` are those of the actor; `children` is a `HarnessChildren`. `tracer` records nothing.
     """
@@ -121,6 +122,8 @@ class HarnessContext:
         self.tracer: Any = Telemetry.silent().tracer("harness")
         self.guest_lines: list[str] = []
         self.enqueued: list[tuple[str, list[Any]]] = []
+        self.queued: list[tuple[str, str, list[Any]]] = []
+        self.replies: list[tuple[str, bytes, dict[str, str]]] = []
         self.failures: list[str] = []
         self.shutdowns: list[bytes | None] = []
         self.events: list[dict[str, Any]] = []
@@ -225,6 +228,14 @@ class HarnessContext:
     ) -> Any:
         """Ask `actors`. Raises what it raises."""
         return await self.actors(actor, function, list(params or ()))
+
+    def queue_call(self, actor: str, function: str, params: list[Any] | None = None) -> None:
+        """Keep the call in `queued`."""
+        self.queued.append((actor, function, list(params or ())))
+
+    def queue_reply(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Keep the message in `replies`."""
+        self.replies.append((inbox, body, dict(headers or {})))
 
     def report_failure(self, why: str) -> None:
         """Keep the failure."""

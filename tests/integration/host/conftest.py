@@ -135,6 +135,7 @@ class Stage:
         self.url = url
         self.namespace = namespace or f"stage-{next(_names)}"
         self.gates = Gates()
+        self.plugin = peer_plugin(self.gates)
         self.hosts: list[Host] = []
         self._stack = stack
         self.connection: Connection
@@ -149,7 +150,7 @@ class Stage:
         self, *, telemetry: Telemetry | None = None, extra: tuple[tuple[str, object], ...] = (), **settings: Any
     ) -> Host:
         """A host, closed at the end of the test."""
-        plugins = [("peer", peer_plugin(self.gates)), *extra]
+        plugins = [("peer", self.plugin), *extra]
         registry = await asyncio.to_thread(PluginRegistry.discover, extra=plugins)
         given = {"servers": (self.url,), "namespace": self.namespace, "host_id": f"host-{next(_names)}", **settings}
         host = await Host.start(HostSettings(**given), registry=registry, telemetry=telemetry)

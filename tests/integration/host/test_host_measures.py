@@ -182,6 +182,9 @@ ELSEWHERE = {
     "log event bus.disconnected",
     "log event bus.reconnected",
     "metric theater.telemetry.dropped",
+    "metric theater.outbox.undelivered",
+    "metric theater.outbox.depth",
+    "log event outbox.undelivered",
 }
 
 

@@ -112,6 +112,8 @@ def test_queued_sends_are_numbered_with_their_effect_keys_and_those_settled_are_
     queue(story, "k2", code="operation-timeout")
     queue(story, "k3", code="guest-error")
     queue(story, b"\x07" * 16)
+    outcomes = [e.body.outcome for e in events_of(story) if isinstance(e.body, bodies.HostCall)]
+    assert outcomes == ["returned", "queued", "returned", "dropped", "returned", "queued", "returned", "queued"]
     found = restored(story)
     assert [send.number for send in found.unsent] == [1, 2, 3]
     assert found.next_outbox == story.writer.next_outbox == 4

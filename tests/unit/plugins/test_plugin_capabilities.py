@@ -38,15 +38,19 @@ def test_a_class_that_agrees_is_compiled_into_its_functions(capability: Any) -> 
     def read(self: Any, path: str) -> bytes:
         return b""
 
+    def post(self: Any, text: str) -> None: ...
+
     found = compile_capability(
         "tools",
         capability(
-            "now: func() -> u64\nsleep: func(until: u64) -> result<_, string>\nread: func(path: string) -> list<u8>",
-            annotations='@external: list<string> = ["sleep"]\n@queued: list<string> = ["read"]\n'
+            "now: func() -> u64\nsleep: func(until: u64) -> result<_, string>\nread: func(path: string) -> list<u8>\n"
+            "post: func(text: string)",
+            annotations='@external: list<string> = ["sleep"]\n@queued: list<string> = ["post"]\n'
             '@calls: list<string> = ["test:tool/client"]',
             now=now,
             sleep=sleep,
             read=read,
+            post=post,
         ),
     )
     api = "test:tool/api"
@@ -59,10 +63,11 @@ def test_a_class_that_agrees_is_compiled_into_its_functions(capability: Any) -> 
     assert [(f.name, f.call, f.effect, f.fallible) for f in found.functions.values()] == [
         ("now", "plain", "none", False),
         ("sleep", "async", "external", True),
-        ("read", "blocking", "queued", False),
+        ("read", "blocking", "none", False),
+        ("post", "plain", "queued", False),
     ]
     assert list(found.hashes()) == [api]
-    assert set(found.functions) == {(api, "now"), (api, "sleep"), (api, "read")}
+    assert set(found.functions) == {(api, "now"), (api, "sleep"), (api, "read"), (api, "post")}
 
 
 def test_the_same_name_in_two_interfaces_has_the_effect_that_its_own_interface_says() -> None:
@@ -287,3 +292,21 @@ def test_a_value_that_the_pact_does_not_allow_is_a_failure(capability: Any) -> N
     call = bind(capability("go: func() -> u8", go=lambda self: 256))
     with pytest.raises(TypeMismatch, match="result"):
         call(put([], TupleOf(())))
+
+
+def test_a_queued_function_must_not_wait(capability: Any) -> None:
+    async def post(self: Any, text: str) -> None: ...
+
+    @blocking
+    def write(self: Any, text: str) -> None: ...
+
+    for method in (post, write):
+        name = method.__name__
+        refused(
+            capability(
+                f"{name}: func(text: string)", annotations=f'@queued: list<string> = ["{name}"]', **{name: method}
+            ),
+            rf"in: {HERE}:\d+: Tool\.{name}",
+            "names it in @queued, and it waits",
+            "make it a plain function that calls queue_call",
+        )

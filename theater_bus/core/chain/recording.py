@@ -7,6 +7,7 @@ Invariants:
 * The state is recorded only when its bytes changed, and only by a result.
 * An operation that would record more than its limits raises `Internal` with `reason="record-limit"` before its result
   is accepted; what was recorded so far stays for the error that follows.
+* A `queued` host call of an operation that is not committed is recorded as `dropped`.
 * Consecutive `log` calls of one interface, also a single one, are one event.
 
 Source: the chain page, "Events".
@@ -242,6 +243,8 @@ class Recording:
         self._outcome = None
         if self._after is not None:
             entries += self._after
+        if self._queued and not self._committed:
+            entries = [_dropped(entry) for entry in entries]
         writer = self._writer
         first = seq = writer.seq
         head = writer.head
@@ -264,6 +267,14 @@ class Recording:
                 writer.state = self._state
                 marks = STATE
         return Segment(first, head, tuple(events), size, trace, tuple(self._objects or ()), marks)
+
+
+def _dropped(entry: _Entry) -> _Entry:
+    """A send of an operation that was not committed: it never leaves."""
+    time_ns, kind, body = entry
+    if kind == "host-call" and isinstance(body, tuple) and body[3] == "queued":
+        return time_ns, kind, (*body[:3], "dropped", body[4])
+    return entry
 
 
 def _text(value: object) -> str:

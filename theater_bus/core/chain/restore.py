@@ -27,7 +27,7 @@ from theater_bus.core.chain.bodies import (
 from theater_bus.core.chain.events import INLINE_MAX, ZERO, Event, sha256
 from theater_bus.core.chain.layout import Payload
 from theater_bus.core.chain.verify import Lookup
-from theater_bus.core.wire.caller import Proof, scope_of
+from theater_bus.core.wire.caller import Proof, scope_of, sender_of
 from theater_bus.core.wire.digest import effect_key, operation_digest
 from theater_bus.errors import ChainTampered
 
@@ -176,7 +176,7 @@ class _Fold:
         scope = scope_of(call.caller, Proof(call.proof))
         self._queue(call, scope)
         if call.outbox is not None:
-            self._receive(scope, call.outbox)
+            self._receive(sender_of(call.caller, Proof(call.proof)), call.outbox)
         if isinstance(call.identity, str):
             self._answer(call, call.identity, scope, seq, body)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["HOST_SCOPE", "Caller", "Proof", "proof_of", "scope_of"]
+__all__ = ["HOST_SCOPE", "Caller", "Proof", "proof_of", "scope_of", "sender_of"]
 
 HOST_SCOPE = "@host"
 """Scope of what the host itself asks for (timers, supervision)."""
@@ -50,3 +50,8 @@ def scope_of(caller_id: str, proof: Proof) -> str:
     if proof is Proof.ACTOR:
         return f"@actor.{caller_id}"
     return HOST_SCOPE if proof is Proof.HOST else ""
+
+
+def sender_of(caller_id: str, proof: Proof) -> str:
+    """Under which name a receiver keeps where this actor's outbox stands: one without a proof is one of its own."""
+    return scope_of(caller_id, proof) or f"actor.{caller_id}"

@@ -65,8 +65,8 @@ _ENTRIES = (
     ),
     Guide(
         errors.Overloaded,
-        ("never",),
-        "a bound is reached; `bound` names the setting",
+        ("never", "rolled-back"),
+        "a bound is reached; `bound` names it; rolled back where the operation found its outbox full",
         "slow down and send again, or raise the bound",
     ),
     Guide(
