@@ -67,7 +67,7 @@ wheel-test: dist ## Install the wheels, and nothing of this tree, into an enviro
 	@echo "1 passed, 0 failed"
 
 lock: $(BIN)/uv ## Compile the pinned, hashed requirements again
-	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group test --group lint --group bench --group guests --group build \
+	@$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --group test --group lint --group bench --group guests --group plugins --group build \
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -o $(REQUIREMENTS)
 
 clean: ## Remove what the targets made
