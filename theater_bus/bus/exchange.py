@@ -19,13 +19,15 @@ from theater_bus.core.wire.request import encode_request
 from theater_bus.core.wire.subjects import Subjects
 from theater_bus.errors import ActorError, ActorNotFound, ChannelClosed, ConnectionLost, LocalError
 
-__all__ = ["Encode", "Exchange"]
+__all__ = ["Abort", "Encode", "Exchange"]
 
 WHERE_S = 0.25
 MIN_ATTEMPT_S = 0.05
 ABSENCE_S = 2.0
 """So long may nobody listen for an actor that was sent something before: its host comes back, or another takes over."""
 
+Abort = Callable[[ActorError], None]
+OnSent = Callable[[Abort], None]
 Encode = Callable[[int], bytes]
 """The request's body for what is left of its time, in milliseconds."""
 
@@ -54,12 +56,14 @@ class Exchange:
         headers: Mapping[str, str] | None = None,
         cancel: bool = False,
         grace_s: float = 0.0,
+        on_sent: OnSent | None = None,
     ) -> Message:
         """Send a request and wait for its reply. HOT.
 
         With `keyed` it is sent again until `timeout_s` have passed, also over a reconnect; the receiver knows repeats
         by their key. With `cancel`, giving up the wait cancels the operation at the actor. `grace_s` is how much longer
         than `timeout_s` to wait, for a receiver that answers at the deadline and knows what became of the request.
+        `on_sent` gets what ends the wait with an error of the caller's.
 
         Raises the `ActorError` that stands for no reply: `OperationTimeout`, `ActorNotFound`, `ChannelClosed`,
         `PermissionDenied`, `OutcomeUnknown`; and `TooLarge` or `Overloaded` for what cannot be sent.
@@ -67,6 +71,8 @@ class Exchange:
         call = _Call(self, subject, encode, timeout_s, grace_s, headers)
         try:
             call.send(self._attempts if keyed else None)
+            if on_sent is not None:
+                on_sent(call.abort)
             outcome = await call.future
         except asyncio.CancelledError:
             if cancel:
@@ -75,6 +81,8 @@ class Exchange:
         except ConnectionLost as error:
             raise ChannelClosed(f"not connected, so nothing was sent: {error}", actor=actor) from error
         except ActorError as error:
+            if call.aborted and cancel:
+                self._give_up(actor, call.reply_subjects)
             error.actor = actor
             raise
         finally:
@@ -137,6 +145,7 @@ class _Call:
         "_headers",
         "_tokens",
         "_wheel",
+        "aborted",
         "future",
         "sent",
         "subject",
@@ -164,6 +173,7 @@ class _Call:
         self.future: asyncio.Future[Outcome] = exchange._loop.create_future()
         self.subject = subject
         self.sent = 0
+        self.aborted = False
 
     @property
     def reply_subjects(self) -> list[str]:
@@ -213,6 +223,12 @@ class _Call:
         if self._absent_since is None:
             self._absent_since = now
         return now - self._absent_since < ABSENCE_S
+
+    def abort(self, error: ActorError) -> None:
+        """End the wait with `error`, if it goes on."""
+        if not self.future.done():
+            self.aborted = True
+            self.future.set_exception(error)
 
     def close(self) -> None:
         """Let go of everything."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from theater_bus.host.outbox import Outbox
     from theater_bus.host.package import ActorType
     from theater_bus.host.services import Services
+    from theater_bus.host.waiting import Wait
     from theater_bus.telemetry import ActorAttributes
 
 __all__ = ["Actor"]
@@ -85,6 +86,7 @@ class Actor:
         "turn",
         "type",
         "waiting",
+        "waits",
         "wants_exit",
         "window",
     )
@@ -125,6 +127,7 @@ class Actor:
         self.restart_timer: asyncio.TimerHandle | None = None
         self.turn = services.turn
         self.waiting = False
+        self.waits: list[Wait] = []
         self.resuming = False
         self.wants_exit = False
         self.exit_result: bytes | None = None

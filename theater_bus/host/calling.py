@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from theater_bus.bus import BusFailure, Connection
 from theater_bus.bus import Outcome as BusOutcome
-from theater_bus.bus.exchange import Exchange
+from theater_bus.bus.exchange import Abort, Exchange
 from theater_bus.core.wire.caller import HOST_SCOPE, Caller
 from theater_bus.core.wire.callpath import check_cycle, extend_path
 from theater_bus.core.wire.deadline import nested_ms
@@ -31,6 +31,7 @@ from theater_bus.errors import (
 )
 from theater_bus.host.operation import Operation
 from theater_bus.host.outbox import Send, ToActor, ToInbox
+from theater_bus.host.waiting import Wait, Waiting
 
 if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome
@@ -118,6 +119,7 @@ class ActorCalls:
         self._exchange = Exchange(connection, subjects)
         self._subjects = subjects
         self._shared = shared
+        self.waiting = Waiting(connection, subjects)
 
     def enqueue(self, actor: Actor, call: OwnCall) -> Callable[[], bool]:
         """Queue a call of the actor's own export, as the host; gives what takes it back. Raises what refuses it."""
@@ -168,9 +170,22 @@ class ActorCalls:
         def encode(rest_ms: int) -> bytes:
             return encode_request(nested.params, timeout_ms=rest_ms, op=nested.key, path=path)
 
-        message = await self._exchange.request(
-            target, subject, encode, budget_ms / 1000, keyed=True, headers=nested.headers, cancel=True
-        )
+        with self.waiting.scope(actor) as waits:
+
+            def sent(abort: Abort) -> None:
+                waits.append(Wait(target, abort))
+                self.waiting.began(actor, waits[0])
+
+            message = await self._exchange.request(
+                target,
+                subject,
+                encode,
+                budget_ms / 1000,
+                keyed=True,
+                headers=nested.headers,
+                cancel=True,
+                on_sent=sent,
+            )
         return decode_reply(message.data, message.headers, target).value
 
     def to_actor(self, actor: str, function: str, params: list[Any] | None) -> ToActor:

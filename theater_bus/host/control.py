@@ -24,6 +24,7 @@ def control_handlers(actor: Actor) -> Mapping[str, Handler]:
         "shutdown": desk.shutdown,
         "terminate": desk.terminate,
         "cancel": desk.cancel,
+        "waiting": desk.waiting,
     }
 
 
@@ -64,6 +65,10 @@ class _Control:
 
         found = self._actor.cancel(matches, "somebody cancelled the operation")
         return {"cancelled": found or "none"}
+
+    def waiting(self, fields: Fields) -> dict[str, Any]:
+        self._actor.services.calls.waiting.arrived(self._actor, tuple(fields["path"]))
+        return {"accepted": True}
 
     def _stop(self, reason: StopReason, grace_s: float | None, wait: bool, note: str) -> Any:
         actor = self._actor

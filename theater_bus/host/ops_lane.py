@@ -157,8 +157,11 @@ class OpsLane:
             self._actor.refuse_unadmitted(op, error)
 
     def _enter(self, op: Operation) -> None:
-        if op.key is None or self._shared.admits(self._actor, op):
-            self._actor.submit_or_refuse(op)
+        actor = self._actor
+        if op.key is None or self._shared.admits(actor, op):
+            actor.submit_or_refuse(op)
+        if op.path and actor.waits:
+            actor.services.calls.waiting.arrived(actor, op.path)
 
     def _refuse(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from theater_bus.errors import CallCycle, Cancelled, OperationTimeout
@@ -188,3 +189,59 @@ async def test_without_any_tracing_a_nested_call_passes_the_caller_s_context_on(
     assert await stage.ask(stage.subject("a", "relay"), b'["b","add","[5]"]', headers=given) == "5"
     await eventually(lambda: seen)
     assert seen[0]["traceparent"] == given["traceparent"]
+
+
+async def in_a_ring(stage: Stage, ring: str) -> list[str]:
+    """Have each actor of `ring` call the next one, all of them at once, each from an operation of its own."""
+    hosts = [await stage.host(), await stage.host()]
+    for number, actor_id in enumerate(ring):
+        await stage.spawn(hosts[number % 2], actor_id)
+    running = []
+    for number, actor_id in enumerate(ring[1:], 1):
+        await stage.control(actor_id, "pause")
+        following = ring[(number + 1) % len(ring)]
+        running.append(stage.start(stage.call(actor_id, "relay", following, "add", f"[{number}]")))
+        await eventually(lambda actor=hosts[number % 2].actors[actor_id]: len(actor.mailbox) == 1)
+    first = stage.start(stage.call(ring[0], "relay", ring[1], "add", "[10]"))
+    for number, actor_id in enumerate(ring[1:], 1):
+        await eventually(lambda actor=hosts[number % 2].actors[actor_id]: len(actor.mailbox) == 2)
+        await stage.control(actor_id, "resume")
+    return [await first, *[await one for one in running]]
+
+
+async def test_two_operations_that_cross_end_in_one_cycle_and_one_success(stage: Stage) -> None:
+    answers = await in_a_ring(stage, "ab")
+    assert answers[0].startswith("call-cycle: actors wait for one another: a → b → a")
+    assert answers[1:] == ["1"]
+    assert [error.details["path"] for error in stage.gates.failures] == [["a", "b", "a"]]
+    assert await stage.call("b", "add", 0) == 0
+
+
+async def test_the_same_call_fails_whoever_closes_the_circle(stage: Stage) -> None:
+    answers = await in_a_ring(stage, "ba")
+    assert answers[0] == "10"
+    assert answers[1].startswith("call-cycle: actors wait for one another: a → b → a")
+
+
+@pytest.mark.parametrize("ring", ["abcd", "bcad", "dcba"])
+async def test_a_ring_of_operations_on_two_hosts_is_found(stage: Stage, ring: str) -> None:
+    answers = await in_a_ring(stage, ring)
+    failed = [actor_id for actor_id, answer in zip(ring, answers, strict=True) if "call-cycle" in answer]
+    assert failed == ["a"]
+    for actor_id in ring:
+        assert await stage.call(actor_id, "add", 0) >= 0
+
+
+async def test_actors_that_wait_for_one_that_is_busy_are_no_circle(stage: Stage) -> None:
+    host = await stage.host()
+    for actor_id in "abc":
+        await stage.spawn(host, actor_id)
+    held = stage.start(stage.call("c", "wait", "x"))
+    gate = await stage.gates.arrival("x")
+    calls = [stage.start(stage.call(one, "relay", "c", "add", "[1]")) for one in "ab"]
+    calls.append(stage.start(stage.call("b", "add", 1)))
+    await eventually(lambda: len(host.actors["c"].mailbox) == 2)
+    gate.set_result("")
+    await held
+    assert sorted([str(await one) for one in calls]) == ["1", "1", "2"]
+    assert all(actor.waits == [] for actor in host.actors.values())

@@ -33,6 +33,7 @@ from theater_bus.core.wire import (
     remaining,
     scope_of,
 )
+from theater_bus.core.wire.callpath import circle_of, seen_from, victim_of
 from theater_bus.errors import CallCycle, OperationTimeout, Overloaded, SerializationError
 
 MILLIS = st.integers(0, 2**48 - 1)
@@ -177,3 +178,23 @@ def test_every_error_that_travels_has_a_guide_that_allows_its_default_outcome() 
     for guide in GUIDE.values():
         assert guide.error.default_ran in guide.ran
         assert set(guide.ran) <= errors.RAN_VALUES
+
+
+def test_a_circle_is_seen_by_everybody_and_has_one_victim() -> None:
+    # a waits for b, b for c, c for a; c hears of it from the path of those that wait for it.
+    circle = circle_of(("z", "a", "b"), "c", "a")
+    assert circle == ("a", "b", "c")
+    assert circle_of(("z", "a", "b"), "c", "d") == ()
+    assert victim_of(circle) == "a"
+    assert seen_from(circle, "a") == ("b", "c")
+    assert circle_of(seen_from(circle, "a"), "a", "b") == ("b", "c", "a")
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), min_size=2, unique=True), st.data())
+def test_every_member_finds_the_same_circle(ids: list[str], data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(ids) - 1))
+    path = seen_from(tuple(ids), ids[at])
+    circle = circle_of(path, ids[at], path[0])
+    assert sorted(circle) == sorted(ids)
+    assert circle[-1] == ids[at]
+    assert victim_of(circle) == min(ids)

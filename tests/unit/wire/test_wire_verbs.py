@@ -29,6 +29,7 @@ MANIFEST = 'name = "x"'
         (Channel.CONTROL, "cancel", {"op": "k"}, {"op": "k", "caller": ""}),
         (Channel.CONTROL, "cancel", {"op": "k", "caller": "@actor.b"}, {"op": "k", "caller": "@actor.b"}),
         (Channel.CONTROL, "cancel", {"reply": "_INBOX.a"}, {"reply": "_INBOX.a", "caller": ""}),
+        (Channel.CONTROL, "waiting", {"path": ["a", "b"]}, {"path": ["a", "b"]}),
         (Channel.HOST, "spawn", {"manifest": MANIFEST}, {"manifest": MANIFEST, "continue": False, "fresh": False}),
         (
             Channel.HOST,
@@ -70,6 +71,12 @@ def test_fields_are_parsed_with_their_defaults(
         (Channel.CONTROL, "cancel", {}, "'op' or 'reply'"),
         (Channel.CONTROL, "cancel", {"op": "k", "reply": "_INBOX.a"}, "exactly one"),
         (Channel.CONTROL, "cancel", {"caller": "a"}, "'op' is missing"),
+        (Channel.CONTROL, "waiting", {}, "'path' is missing. Fix: send 1 to 32 names"),
+        (Channel.CONTROL, "waiting", {"path": []}, "1 to 32 names"),
+        (Channel.CONTROL, "waiting", {"path": ["a"] * 33}, "1 to 32 names"),
+        (Channel.CONTROL, "waiting", {"path": "ab"}, "1 to 32 names"),
+        (Channel.CONTROL, "waiting", {"path": ["a.b"]}, "1 to 32 names"),
+        (Channel.CONTROL, "waiting", {"path": [1]}, "1 to 32 names"),
         (Channel.HOST, "spawn", {}, "'manifest' is missing"),
         (Channel.HOST, "spawn", {"manifest": 5}, "TOML"),
         (Channel.HOST, "spawn", {"manifest": MANIFEST, "package": "0a" * 32}, "sha256:"),
@@ -112,7 +119,7 @@ def test_the_verbs_are_those_of_the_wire_page() -> None:
     found = {channel: set(verbs) for channel, verbs in VERBS.items()}
     assert found == {
         Channel.INFO: {"status", "state", "chain", "metrics", "exports", "manifest", "operation", "watch"},
-        Channel.CONTROL: {"pause", "resume", "shutdown", "terminate", "cancel", "update", "approve"},
+        Channel.CONTROL: {"pause", "resume", "shutdown", "terminate", "cancel", "waiting", "update", "approve"},
         Channel.HOST: {"spawn", "info", "drain", "actors"},
         Channel.FLEET: {"ping", "where", "bid"},
     }

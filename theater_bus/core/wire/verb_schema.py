@@ -40,6 +40,7 @@ class Kind(Enum):
     INT = "int"
     TEXT = "str"
     NAME = "name"
+    NAMES = "array of names"
     KEY = "key"
     CHOICE = "one of"
     DIGEST = "digest"
@@ -49,7 +50,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a request. `low` and `high` bound an integer, or the length of a text."""
+    """One field of a request. `low` and `high` bound an integer, or the length of a text or array."""
 
     name: str
     kind: Kind
@@ -74,6 +75,8 @@ class Field:
                 return f"an integer from {self.low} to {self.high}"
             case Kind.TEXT:
                 return f"a text of {self.low} to {self.high} characters"
+            case Kind.NAMES:
+                return f"{self.low} to {self.high} names"
             case Kind.CHOICE:
                 return " or ".join(repr(choice) for choice in self.choices)
             case kind:
@@ -160,6 +163,11 @@ _FITS: Mapping[Kind, Callable[[Field, Any], bool]] = {
     Kind.INT: lambda field, value: type(value) is int and field.low <= value <= field.high,
     Kind.TEXT: lambda field, value: type(value) is str and field.low <= len(value) <= field.high,
     Kind.NAME: lambda _, value: type(value) is str and is_name(value),
+    Kind.NAMES: lambda field, value: (
+        type(value) is list
+        and field.low <= len(value) <= field.high
+        and all(type(name) is str and is_name(name) for name in value)
+    ),
     Kind.KEY: lambda _, value: type(value) is str and is_key(value),
     Kind.CHOICE: lambda field, value: type(value) is str and value in field.choices,
     Kind.DIGEST: lambda _, value: type(value) is str and _DIGEST.fullmatch(value) is not None,

@@ -170,6 +170,12 @@ _CONTROL = (
         (Answer("cancelled", "str", "queued, running, or none when there is no such operation any more"),),
         one_of=(("op", "caller"), ("reply",)),
     ),
+    Verb(
+        "waiting",
+        "A host tells another one who waits for this actor, so that circles of calls end in `call-cycle` at once.",
+        (Field("path", Kind.NAMES, "each waits for the next, the last for this actor", required=True, low=1, high=32),),
+        (_ACCEPTED,),
+    ),
     Verb("update", "Replace the package of a living actor.", reserved=True),
     Verb("approve", "Let an operation go on that waits for a person.", reserved=True),
 )
