@@ -5,6 +5,16 @@ With it a capability is called through a real guest, host and server, and nobody
     actor = await host.spawn(relay_guest(Clock), capabilities={"clock": {}})
     await actor.call_function("now")
 
+With `handlers`, a second capability stands for the actor's own code: its functions are exports of the guest, by their
+full name, and get what arrives there. So a test answers in Python what a capability calls back, and a real guest lies
+between:
+
+    class Handlers(Capability):
+        name = "handlers"
+        pact = "handlers.pact"   # theater:bus/nats-client { handle-message: func(state: u64, message: message) -> … }
+
+    guest = relay_guest(Nats, handlers=Handlers)
+
 An export has the name and the parameters of the function. A function with parameters whose result is a `result<T, E>`
 answers with `tuple<result<T, E>>`, since an export with that result would take the actor's state. A side without
 content (`_`) is declared as `tuple<>`, which is what arrives: its plain value is `[]`.
@@ -12,10 +22,12 @@ content (`_`) is declared as `tuple<>`, which is what arrives: its plain value i
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from theater_bus.capability import Capability
 from theater_bus.core.values.pact import format_interface, parse
 from theater_bus.core.values.types import Function, Interface, ResultOf, TupleOf
-from theater_bus.plugins import compile_capability
+from theater_bus.plugins import HostFunction, compile_capability
 from theater_bus.testing.guests import build_wat
 
 __all__ = ["relay_guest"]
@@ -61,24 +73,42 @@ _EXPORT = """
 _WRAP = "(call $wrapped (local.get $out) (local.get $sizes))\n    "
 
 
-def relay_guest(cls: type[Capability]) -> bytes:
-    """The module of a guest that relays to every function of a capability. Raises `PluginError` for a wrong one."""
+def relay_guest(cls: type[Capability], *, handlers: type[Capability] | None = None) -> bytes:
+    """The module of a guest that relays to every function of a capability, and to `handlers` what is called back.
+
+    Raises `PluginError` for a wrong class.
+    """
     type_ = compile_capability("the capability under test", cls)
-    functions = list(type_.functions.values())
-    imports = "\n".join(_IMPORT.format(interface=f.interface, name=f.name, n=n) for n, f in enumerate(functions))
-    exports = "".join(
-        _EXPORT.format(
-            name=f.name,
-            n=n,
-            after=_WRAP if _is_wrapped(f.declaration) else "",
-        )
-        for n, f in enumerate(functions)
+    types = [type_] if handlers is None else [type_, compile_capability("the handlers", handlers)]
+    relayed = [_Relayed(function, type_ is not one) for one in types for function in one.functions.values()]
+    imports = "\n".join(
+        _IMPORT.format(interface=one.function.interface, name=one.function.name, n=n) for n, one in enumerate(relayed)
     )
-    wanted = "\n".join(f"    {interface.name}" for interface in type_.interfaces)
-    shown = format_interface(Interface("", tuple(_exported(f.declaration) for f in functions)))
+    exports = "".join(
+        _EXPORT.format(name=one.export, n=n, after=_WRAP if one.is_wrapped else "") for n, one in enumerate(relayed)
+    )
+    wanted = "\n".join(f"    {interface.name}" for one in types for interface in one.interfaces)
+    shown = format_interface(Interface("", tuple(_exported(f.declaration) for f in type_.functions.values())))
+    shown += "".join(format_interface(interface) for one in types[1:] for interface in one.interfaces)
     pact = parse(f"imports {{\n{wanted}\n}}\n{shown}", "relay.pact")
-    provided = {interface.name: interface for interface in type_.interfaces}
+    provided = {interface.name: interface for one in types for interface in one.interfaces}
     return build_wat(_HEAD.format(imports=imports) + exports + ")", pact, provided)
+
+
+@dataclass(frozen=True, slots=True)
+class _Relayed:
+    """A function and the export that relays to it, which for a handler's is declared as the function is."""
+
+    function: HostFunction
+    is_handler: bool
+
+    @property
+    def export(self) -> str:
+        return f"{self.function.interface}.{self.function.name}" if self.is_handler else self.function.name
+
+    @property
+    def is_wrapped(self) -> bool:
+        return not self.is_handler and _is_wrapped(self.function.declaration)
 
 
 def _is_wrapped(function: Function) -> bool:
