@@ -186,6 +186,12 @@ class CapabilityBus(Protocol):
         Raises `PermissionDenied`, `TooLarge`, `Overloaded`, `ConnectionLost`, `ConfigurationError` (no subject).
         """
 
+    def queue(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """As `publish`, once the running operation is kept; nothing is sent if it fails. See `Context.queue_call`.
+
+        An actor's messages leave in the order in which they were queued. Raises what `publish` raises, and `TooLarge`.
+        """
+
     async def request(
         self, subject: str, data: bytes, *, timeout_ms: int, headers: Mapping[str, str] | None = None
     ) -> BusMessage:

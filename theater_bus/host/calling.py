@@ -30,7 +30,7 @@ from theater_bus.errors import (
     TooLarge,
 )
 from theater_bus.host.operation import Operation
-from theater_bus.host.outbox import Send, ToActor, ToInbox
+from theater_bus.host.outbox import Send, ToActor, ToInbox, ToSubject
 from theater_bus.host.waiting import Wait, Waiting
 
 if TYPE_CHECKING:
@@ -203,11 +203,20 @@ class ActorCalls:
         self._check_size(inbox, len(body))
         return ToInbox(inbox, body, dict(headers or {}))
 
+    def to_subject(self, subject: str, body: bytes, reply: str, headers: Mapping[str, str] | None) -> ToSubject:
+        """A message to be sent later. Raises `TooLarge` for what never can be."""
+        size = len(body) + sum(len(name) + len(value) + 4 for name, value in (headers or {}).items())
+        self._check_size(subject, size)
+        return ToSubject(subject, body, reply, dict(headers or {}))
+
     async def deliver(self, actor: Actor, send: Send, timeout_s: float) -> None:
         """Send what is queued, once; returns when the other side has taken it. Raises the `ActorError` of a failure."""
         delivery = send.delivery
         if isinstance(delivery, ToInbox):
             await self.reply(delivery)
+            return
+        if isinstance(delivery, ToSubject):
+            await self._publish(delivery, send.headers)
             return
         subject = self._subjects.ops(delivery.actor, delivery.function, Caller(actor.identity.id, True))
         outbox = (actor.journal.writer.incarnation, send.number)
@@ -236,6 +245,15 @@ class ActorCalls:
             raise ChannelClosed(f"not connected: {error}") from error
         if outcomes and isinstance(outcomes[0], BusFailure):
             raise ChannelClosed(f"nobody listens at {message.subject}")
+
+    async def _publish(self, message: ToSubject, trace: Mapping[str, str] | None) -> None:
+        """Publish, and wait until the server has it. Raises `ChannelClosed`."""
+        headers = {**message.headers, **(trace or {})}
+        try:
+            self._connection.publish(message.subject, message.body, message.reply, headers or None)
+            await self._connection.flush(REPLY_S)
+        except ConnectionLost as error:
+            raise ChannelClosed(f"not connected: {error}") from error
 
     def _check_size(self, subject: str, size: int) -> None:
         limit = self._connection.max_payload - MARGIN_BYTES

@@ -70,11 +70,14 @@ class ActorBus:
 
     def publish(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
         """Send a message."""
-        self.check_publish(subject)
-        if reply:
-            self.check_literal(reply)
-            self.check("subscribe", SUBJECTS, reply)
+        self.check_publish(subject, reply)
         self._services.bus.operations.publish(subject, data, reply, self.headers(headers))
+
+    def queue(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
+        """Send a message once the running operation is kept."""
+        self.check_publish(subject, reply)
+        self.check_headers(headers)
+        self._context.queue(self._services.calls.to_subject(subject, data, reply, headers))
 
     async def request(
         self, subject: str, data: bytes, *, timeout_ms: int, headers: Mapping[str, str] | None = None
@@ -92,11 +95,10 @@ class ActorBus:
 
     def respond(self, message: BusMessage, data: bytes, *, headers: Mapping[str, str] | None = None) -> None:
         """Answer a message that arrived."""
-        if not message.reply:
-            return
-        if not self._services.replies.allows(message.reply):
+        if message.reply and not self._services.replies.allows(message.reply):
             raise PermissionDenied(f"the reply subject {message.reply[:120]!r} is no inbox, so nothing is sent to it")
-        self._services.bus.operations.publish(message.reply, data, "", self.headers(headers))
+        if message.reply:
+            self._services.bus.operations.publish(message.reply, data, "", self.headers(headers))
 
     async def subscribe(
         self, subject: str, handler: Callable[[BusMessage], None], *, queue: str = ""
@@ -142,10 +144,13 @@ class ActorBus:
         """Close this consumer with the actor."""
         self._consumers.append(consumer)
 
-    def check_publish(self, subject: str) -> None:
-        """Raise `PermissionDenied` unless the capability may publish to this one subject."""
+    def check_publish(self, subject: str, reply: str = "") -> None:
+        """Raise `PermissionDenied` unless the capability may publish to this one subject, and hear the answers."""
         self.check_literal(subject)
         self.check("publish", SUBJECTS, subject)
+        if reply:
+            self.check_literal(reply)
+            self.check("subscribe", SUBJECTS, reply)
 
     def check_literal(self, subject: str) -> None:
         """Raise `PermissionDenied` for a pattern: nobody can publish to one."""
@@ -164,11 +169,15 @@ class ActorBus:
                 grant=f"{self._capability}.{setting}",
             )
 
-    def headers(self, given: Mapping[str, str] | None) -> dict[str, str] | None:
-        """`given` and the trace of the current operation. Raises `PermissionDenied` for headers that steer others."""
+    def check_headers(self, given: Mapping[str, str] | None) -> None:
+        """Raise `PermissionDenied` for headers that steer others."""
         for name in given or ():
             if name.lower().startswith(RESERVED_HEADERS):
                 raise PermissionDenied(f"the header {name[:80]!r} steers the server or theater, and is not for actors")
+
+    def headers(self, given: Mapping[str, str] | None) -> dict[str, str] | None:
+        """`given` and the trace of the current operation. Raises `PermissionDenied` for headers that steer others."""
+        self.check_headers(given)
         trace = self._context.trace_headers()
         if not given:
             return trace

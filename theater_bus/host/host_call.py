@@ -415,13 +415,14 @@ class ActorContext:
 
     def queue_call(self, actor: str, function: str, params: list[Any] | None = None) -> None:
         """Have another actor called once the operation is kept."""
-        self._queue(self._actor.services.calls.to_actor(actor, function, params))
+        self.queue(self._actor.services.calls.to_actor(actor, function, params))
 
     def queue_reply(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Have a message sent to the inbox of a client once the operation is kept."""
-        self._queue(self._actor.services.calls.to_inbox(inbox, body, headers))
+        self.queue(self._actor.services.calls.to_inbox(inbox, body, headers))
 
-    def _queue(self, delivery: Delivery) -> None:
+    def queue(self, delivery: Delivery) -> None:
+        """Have this sent once the operation is kept."""
         asked = _ASKED.get()
         if asked is not None and asked.actor is self._actor:
             asked.delivery = delivery

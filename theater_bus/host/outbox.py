@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
     from theater_bus.host.operation import Operation
 
-__all__ = ["Delivery", "Outbox", "Send", "ToActor", "ToInbox"]
+__all__ = ["Delivery", "Outbox", "Send", "ToActor", "ToInbox", "ToSubject"]
 
 log = logging.getLogger("theater_bus.host")
 
@@ -63,7 +63,22 @@ class ToInbox:
         return self.subject
 
 
-Delivery = ToActor | ToInbox
+@dataclass(frozen=True, slots=True)
+class ToSubject:
+    """A message to a subject of NATS, whoever listens there."""
+
+    subject: str
+    body: bytes
+    reply: str
+    headers: Mapping[str, str]
+
+    @property
+    def target(self) -> str:
+        """The same for all: an actor's messages leave in the order in which it sent them, whatever their subjects."""
+        return ">"
+
+
+Delivery = ToActor | ToInbox | ToSubject
 
 
 @dataclass(slots=True, eq=False)
