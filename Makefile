@@ -71,4 +71,4 @@ lock: $(BIN)/uv ## Compile the pinned, hashed requirements again
 		--universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url -o $(REQUIREMENTS)
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@rm -rf $(VENV) dist .components .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,147 @@
+// The actor of counter.pact in Go, against the canonical ABI: Go has no target for components, only wasip1, whose
+// exports are plain functions. `wasm-tools component new` makes the component of it.
+//
+// A function gets its parameters flat (a record is its fields, an option a flag and its content) and answers with the
+// address of its result. What the host puts into memory is allocated by `cabi_realloc`; once it has read a result, it
+// calls `cabi_post_…`, and nothing of the call is needed any more. Addresses have 32 bits, a pointer of Go's has 64.
+package main
+
+import "unsafe"
+
+type text struct {
+	at, size uint32
+}
+
+type tally struct {
+	count uint64
+	given bool
+	last  text
+	_     uint32
+}
+
+type answer struct {
+	failed bool
+	state  tally
+	value  uint64
+}
+
+type refusal struct {
+	failed bool
+	_      uint32
+	why    text
+}
+
+//go:wasmimport theater:simple/runtime log
+func hostLog(at unsafe.Pointer, size uint32)
+
+//go:wasmimport theater:simple/runtime self
+func hostSelf(result unsafe.Pointer)
+
+var (
+	kept   [][]byte // what the host asked memory for in this call: the collector must not have it
+	result answer
+	failed refusal
+	echoed text
+	self   text
+)
+
+//go:wasmexport cabi_realloc
+func realloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
+	space := make([]byte, size+align)
+	start := uintptr(unsafe.Pointer(unsafe.SliceData(space)))
+	place := space[(uintptr(align)-start%uintptr(align))%uintptr(align):]
+	copy(place, unsafe.Slice((*byte)(old), oldSize))
+	kept = append(kept, space)
+	return unsafe.Pointer(unsafe.SliceData(place))
+}
+
+func log(words string) {
+	hostLog(unsafe.Pointer(unsafe.StringData(words)), uint32(len(words)))
+}
+
+func address(at unsafe.Pointer) uint32 {
+	return uint32(uintptr(at))
+}
+
+func keep(state tally) unsafe.Pointer {
+	result = answer{state: state, value: state.count}
+	return unsafe.Pointer(&result)
+}
+
+func refuse(why string) unsafe.Pointer {
+	failed = refusal{failed: true, why: text{address(unsafe.Pointer(unsafe.StringData(why))), uint32(len(why))}}
+	return unsafe.Pointer(&failed)
+}
+
+//go:wasmexport theater:simple/actor#init
+func begin(some bool, count uint64, given bool, last unsafe.Pointer, size uint32) unsafe.Pointer {
+	if !some {
+		return keep(tally{})
+	}
+	return keep(tally{count: count, given: given, last: text{address(last), size}})
+}
+
+//go:wasmexport increment
+func increment(count uint64, given bool, last unsafe.Pointer, size uint32, by uint64) unsafe.Pointer {
+	log("adding")
+	if by == 0 {
+		return refuse("nothing to add")
+	}
+	hostSelf(unsafe.Pointer(&self))
+	return keep(tally{count: count + by, given: true, last: self})
+}
+
+//go:wasmexport get
+func get(count uint64, given bool, last unsafe.Pointer, size uint32) unsafe.Pointer {
+	return keep(tally{count: count, given: given, last: text{address(last), size}})
+}
+
+//go:wasmexport trap
+func trap(count uint64, given bool, last unsafe.Pointer, size uint32) unsafe.Pointer {
+	log("trapping")
+	panic("this ends in a trap")
+}
+
+//go:wasmexport spin
+func spin(count uint64, given bool, last unsafe.Pointer, size uint32) unsafe.Pointer {
+	for {
+	}
+}
+
+//go:wasmexport echo
+func echo(at unsafe.Pointer, size uint32) unsafe.Pointer {
+	echoed = text{address(at), size}
+	return unsafe.Pointer(&echoed)
+}
+
+//go:wasmexport echo-bytes
+func echoBytes(at unsafe.Pointer, size uint32) unsafe.Pointer {
+	return echo(at, size)
+}
+
+func forget() {
+	kept = nil
+}
+
+//go:wasmexport cabi_post_theater:simple/actor#init
+func postBegin(unsafe.Pointer) { forget() }
+
+//go:wasmexport cabi_post_increment
+func postIncrement(unsafe.Pointer) { forget() }
+
+//go:wasmexport cabi_post_get
+func postGet(unsafe.Pointer) { forget() }
+
+//go:wasmexport cabi_post_trap
+func postTrap(unsafe.Pointer) { forget() }
+
+//go:wasmexport cabi_post_spin
+func postSpin(unsafe.Pointer) { forget() }
+
+//go:wasmexport cabi_post_echo
+func postEcho(unsafe.Pointer) { forget() }
+
+//go:wasmexport cabi_post_echo-bytes
+func postEchoBytes(unsafe.Pointer) { forget() }
+
+func main() {}
