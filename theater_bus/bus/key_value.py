@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 
+from nats.errors import Error
+from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import KeyValueConfig
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
 from nats.js.kv import KeyValue
 
 from theater_bus.bus.connection import Connection
 from theater_bus.bus.jetstream import JetStream
+from theater_bus.bus.lifeline import ConnectionEvent
 from theater_bus.errors import ConfigurationError, TooLarge, Unavailable
 
 __all__ = ["Entry", "KeyValueBucket", "check_key"]
 
 KEY_CHARACTERS = 512
+LOOK_S = 1.0
+"""How often a watcher looks whether its connection was lost."""
 _KEY = re.compile(r"(?![.])[-/_=.a-zA-Z0-9]+(?<![.])")
 _PATTERN = re.compile(r"(?![.])[-/_=.a-zA-Z0-9*>]+(?<![.])")
 _HEADER_BYTES = 256
@@ -109,23 +115,47 @@ class KeyValueBucket:
     async def watch(self, pattern: str = ">") -> AsyncGenerator[Entry | None, None]:
         """What is there now, then None once, then every change as it comes; ends with its iterator.
 
-        `pattern` is a key with the wildcards of subjects. It begins anew, with what is there, when the connection was
-        lost for good.
+        `pattern` is a key with the wildcards of subjects. After the connection was lost it goes on with what changed
+        meanwhile, of each key the newest revision.
         """
         if _PATTERN.fullmatch(pattern) is None or len(pattern) > KEY_CHARACTERS:
             raise ConfigurationError("pattern", f"{pattern[:80]!r} is no pattern of keys", "a key with `*` and `>`")
-        async with self._translated("watched in"):
-            watcher = await (await self._bucket()).watch(pattern)
-        try:
-            async for found in watcher:
-                if found is None:
+        seen, begun = 0, False
+        async with aclosing(self._entries(pattern)) as entries:
+            async for entry in entries:
+                if entry is None and not begun:
+                    begun = True
                     yield None
-                    continue
-                deleted = found.operation in _DELETED
-                yield Entry(found.key, None if deleted else found.value or b"", found.revision or 0)
+                elif entry is not None and entry.revision > seen:
+                    seen = entry.revision
+                    yield entry
+
+    async def _entries(self, pattern: str) -> AsyncGenerator[Entry | None, None]:
+        """What is there, None, and every change; all over again whenever the connection came back.
+
+        nats-py's watcher does not notice that the server has forgotten its consumer.
+        """
+        again = asyncio.Event()
+        unobserve = self._jetstream.connection.observe(
+            lambda event: again.set() if event is ConnectionEvent.RECONNECTED else None
+        )
+        try:
+            while True:
+                again.clear()
+                async with self._translated("watched in"):
+                    watcher = await (await self._bucket()).watch(pattern)
+                try:
+                    while not again.is_set():
+                        try:
+                            found = await watcher.updates(timeout=LOOK_S)
+                        except NatsTimeout:
+                            continue
+                        yield None if found is None else _entry(found)
+                finally:
+                    with suppress(Error, OSError):  # the server ends what nobody listens to by itself
+                        await watcher.stop()  # type: ignore[no-untyped-call]
         finally:
-            async with self._translated("watched in"):
-                await watcher.stop()  # type: ignore[no-untyped-call]
+            unobserve()
 
     def _check(self, key: str, value: bytes) -> None:
         check_key(key)
@@ -163,6 +193,11 @@ class KeyValueBucket:
         return self._jetstream.translated(
             f"{what} the key-value bucket {self.name}", "check that JetStream has space, and that this user may use it"
         )
+
+
+def _entry(found: KeyValue.Entry) -> Entry:
+    deleted = found.operation in _DELETED
+    return Entry(found.key, None if deleted else found.value or b"", found.revision or 0)
 
 
 def check_key(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
@@ -168,3 +169,30 @@ async def test_without_jetstream_everything_says_so(start_server: StartServer, c
     ):
         with pytest.raises(Unavailable, match="has no JetStream"):
             await call
+
+
+async def test_a_watcher_goes_on_after_the_server_was_away(
+    start_server: StartServer, connect: Connect, name: str
+) -> None:
+    server = await start_server()
+    connection = await connect(server.url)
+    bucket = KeyValueBucket(connection, name)
+    await bucket.open(create=True)
+    await bucket.put("a", b"1")
+    seen = []
+    async for entry in bucket.watch():
+        seen.append(None if entry is None else (entry.key, entry.value))
+        if entry is None:
+            await server.restart()
+            await back(connection)
+            await bucket.put("b", b"2")
+        if len(seen) == 3:
+            break
+    assert seen == [("a", b"1"), None, ("b", b"2")]
+
+
+async def back(connection: Connection) -> None:
+    """Wait until the connection is there again."""
+    async with asyncio.timeout(20):
+        while not connection.connected:
+            await asyncio.sleep(0.01)
