@@ -1,0 +1,132 @@
+"""From changes of a bucket to calls of the actor: in order, and of each key that waits only the newest revision.
+
+Invariants: a bounded number of changes is in the mailbox, a bounded number of keys waits behind it, and the rest stays
+with the server; a key's revisions are delivered in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from theater_bus import ActorError, TheaterError
+from theater_bus.capability import Context, KeyValue, KeyValueEntry
+
+__all__ = ["HANDLE", "Bounds", "Watch", "Watching", "shown"]
+
+HANDLE = "theater:bus/kv-client.handle-entry"
+AGAIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What is watched under a name; `revision` is the newest one that the actor knows."""
+
+    name: str
+    bucket: str
+    pattern: str
+    revision: int = 0
+
+    def plain(self) -> dict[str, Any]:
+        """As a snapshot keeps it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Changes that may be in the mailbox at a time, and keys that may wait behind them."""
+
+    waiting: int
+    pending: int
+
+
+class Watching:
+    """One watch of an actor; `start` begins, `stop` ends it."""
+
+    def __init__(self, context: Context, watch: Watch, bounds: Bounds, allowed: Callable[[str], bool]) -> None:
+        self._context = context
+        self._watch = watch
+        self._bounds = bounds
+        self._allowed = allowed
+        self._behind: dict[str, KeyValueEntry] = {}
+        self._calls: dict[int, Callable[[], bool]] = {}
+        self._room = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._known = watch.revision
+
+    @property
+    def watch(self) -> Watch:
+        """The watch with the newest revision up to which the actor has handled all."""
+        waiting = [*self._calls, *(one.revision for one in self._behind.values())]
+        known = min(self._known, min(waiting, default=self._known + 1) - 1)
+        return Watch(self._watch.name, self._watch.bucket, self._watch.pattern, known)
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._task = asyncio.create_task(self._run(), name=f"kv watches {self._watch.bucket}/{self._watch.pattern}")
+
+    async def stop(self) -> None:
+        """Listen no more, and take back what waits."""
+        self._behind.clear()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        for take_back in list(self._calls.values()):
+            take_back()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._listen(await self._context.bus.kv(self._watch.bucket))
+            except TheaterError as error:
+                self._context.report_failure(f"{self._watch.bucket} cannot be watched just now: {error}")
+                await asyncio.sleep(AGAIN_S)
+
+    async def _listen(self, bucket: KeyValue) -> None:
+        async with aclosing(bucket.watch(self._watch.pattern)) as entries:
+            async for entry in entries:
+                if entry is None or entry.revision <= self._watch.revision or not self._allowed(entry.key):
+                    continue
+                while len(self._behind) >= self._bounds.pending and entry.key not in self._behind:
+                    self._room.clear()
+                    await self._room.wait()
+                # A key that waits keeps its place in the order, with its newest value.
+                self._behind[entry.key] = entry
+                self._send()
+
+    def _send(self) -> None:
+        while self._behind and len(self._calls) < self._bounds.waiting:
+            key = next(iter(self._behind))
+            entry = self._behind[key]
+            params = [self._watch.name, shown(self._watch.bucket, entry)]
+            try:
+                take_back = self._context.enqueue(HANDLE, params, partial(self._handled, entry.revision))
+            except ActorError as error:
+                if error.code == "overloaded" and self._calls:
+                    return
+                if error.code == "shutting-down":
+                    self._behind.clear()
+                    return
+                self._context.report_failure(f"a change of {self._watch.bucket}/{key} is dropped: {error}")
+                del self._behind[key]
+                continue
+            self._calls[entry.revision] = take_back
+            del self._behind[key]
+        self._room.set()
+
+    def _handled(self, revision: int, error: ActorError | None) -> None:
+        self._calls.pop(revision, None)
+        if error is None or error.code not in ("shutting-down", "cancelled"):
+            self._known = max(self._known, revision)
+        if error is not None and error.code not in ("shutting-down", "cancelled"):
+            self._context.report_failure(f"a change of {self._watch.bucket} could not be handled: {error}")
+        self._send()
+
+
+def shown(bucket: str, entry: KeyValueEntry) -> dict[str, Any]:
+    """An entry as the actor gets it."""
+    return {"bucket": bucket, "key": entry.key, "value": entry.value, "revision": entry.revision}
