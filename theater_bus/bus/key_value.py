@@ -147,7 +147,7 @@ class KeyValueBucket:
                 try:
                     while not again.is_set():
                         try:
-                            found = await watcher.updates(timeout=LOOK_S)
+                            found = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]
                         except NatsTimeout:
                             continue
                         yield None if found is None else _entry(found)
