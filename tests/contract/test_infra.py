@@ -18,7 +18,9 @@ import pytest_asyncio
 from theater_bus import BusSettings, EmbeddedServer, Host, HostSettings, connect
 from theater_bus.bus.server import server_binary
 from theater_bus.errors import PermissionDenied
+from theater_bus.testing import relay_guest
 from theater_bus.testing.guests import guest
+from theater_bus_store import Store
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 ROLES = ("alice", "observer", "operator", "host", "init")
@@ -254,15 +256,19 @@ async def test_with_the_shipped_roles_an_operator_spawns_and_a_caller_calls(role
         "THEATER_BUS_PASSWORD": "init-secret",
         "THEATER_BUS_INBOX_PREFIX": "_INBOX.init",
     }
-    for said in ("theater_default_objects made\n", "theater_default_objects is there\n"):
+    for became in ("made", "is there"):
         done = subprocess.run(
-            [str(Path(sys.executable).parent / "theater-bus"), "init"],
+            [str(Path(sys.executable).parent / "theater-bus"), "init", "--capability", "store"],
             env=environment,
             capture_output=True,
             text=True,
             check=True,
         )
-        assert done.stdout == said
+        assert done.stdout.splitlines() == [
+            f"object store theater_default_objects {became}",
+            f"object store theater_default_cap_store {became}",
+            f"key-value bucket theater_default_cap_store {became}",
+        ]
     settings = HostSettings(
         servers=(roles.url,), user="host", password="host-secret", inbox_prefix="_INBOX.host", caller_subjects=True
     )
@@ -279,3 +285,12 @@ async def test_with_the_shipped_roles_an_operator_spawns_and_a_caller_calls(role
             with pytest.raises(PermissionDenied):
                 await observer.actor("payments").call.increment(1)
         assert await operator.actor("payments").shutdown() == "stopped"
+        manifest = "name = 'keeper'\nexpose = ['new', 'store', 'get']\n[capabilities.store]\n"
+        keeper = await operator.spawn(manifest, package=relay_guest(Store), id="payments")
+        async with connect(roles.url, options=as_user("alice"), caller="alice") as alice:
+            actor = alice.actor("payments")
+            place = await actor.call.new()
+            [kept] = await actor.call.store(place, b"content")
+            [found] = await actor.call.get(place, kept["ok"])
+            assert found == {"ok": b"content"}
+        await keeper.shutdown()

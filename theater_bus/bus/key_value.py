@@ -53,10 +53,18 @@ class KeyValueBucket:
         self._kv: KeyValue | None = None
         self._context: object = None
 
-    async def open(self, *, create: bool = False) -> None:
-        """See whether the bucket is there; with `create`, make it, with one revision kept for each key."""
+    async def open(self, *, create: bool = False) -> bool:
+        """See whether the bucket is there; with `create`, make it, one revision for each key. Whether it was made."""
         async with self._translated("opened in"):
-            await self._bucket(create=create)
+            if not create:
+                await self._bucket()
+                return False
+            try:
+                await self._bucket()
+            except Unavailable:
+                await self._bucket(create=True)
+                return True
+            return False
 
     async def get(self, key: str) -> Entry | None:
         """The newest revision; None when there is none, or it was deleted."""

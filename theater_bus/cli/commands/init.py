@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import click
+
 from theater_bus.cli.command import define
 from theater_bus.cli.invocation import Invocation
 
 __all__ = ["command"]
 
 
-@define("init", short_help="Prepare a namespace: its object store.")
-def command(invocation: Invocation) -> None:
+@define("init", short_help="Prepare a namespace: what its hosts may not make themselves.")
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    metavar="NAME",
+    help="Also the buckets that a capability keeps its own things in, such as store; may be repeated.",
+)
+def command(invocation: Invocation, capabilities: tuple[str, ...]) -> None:
     """Make the object store through which packages and large states travel. Running it again is fine.
 
     Only needed where hosts and callers may not create it themselves: connect as a user who may (infra/nats/init.conf).
@@ -18,13 +27,23 @@ def command(invocation: Invocation) -> None:
 
     async def main() -> None:
         from theater_bus.bus import Connection
+        from theater_bus.bus.bucket import ObjectBucket
+        from theater_bus.bus.key_value import KeyValueBucket
         from theater_bus.bus.objects import ObjectStore
         from theater_bus.core.wire.subjects import Subjects
 
-        bucket = Subjects(invocation.namespace).objects_bucket
+        subjects = Subjects(invocation.namespace)
+        made = []
         async with await Connection.open(invocation.bus()) as connection:
-            made = await ObjectStore(connection, bucket).create()
-        said = "made" if made else "is there"
-        invocation.out.document({"bucket": bucket, "made": made}, lambda: f"{bucket} {said}")
+            store = ObjectStore(connection, subjects.objects_bucket)
+            made.append((f"object store {store.bucket}", await store.create()))
+            for name in map(subjects.capability_bucket, capabilities):
+                objects = ObjectBucket(connection, name, "theater_bus: a capability's own", "connect as a user who may")
+                made.append((f"object store {name}", await objects.create()))
+                made.append((f"key-value bucket {name}", await KeyValueBucket(connection, name).open(create=True)))
+        invocation.out.document(
+            [{"what": what, "made": new} for what, new in made],
+            lambda: "\n".join(f"{what} {'made' if new else 'is there'}" for what, new in made),
+        )
 
     invocation.run(main)
