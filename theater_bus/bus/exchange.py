@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from math import inf
 from time import monotonic
 
 from theater_bus.bus.connection import Connection
@@ -23,6 +24,8 @@ __all__ = ["Abort", "Encode", "Exchange"]
 
 WHERE_S = 0.25
 MIN_ATTEMPT_S = 0.05
+SILENCE_S = 15.0
+"""A receiver that sends parts is heard from every 5 s; one that is silent for three times as long may be gone."""
 ABSENCE_S = 2.0
 """So long may nobody listen for an actor that was sent something before: its host comes back, or another takes over."""
 
@@ -57,18 +60,21 @@ class Exchange:
         cancel: bool = False,
         grace_s: float = 0.0,
         on_sent: OnSent | None = None,
+        is_part: Callable[[Message], bool] | None = None,
     ) -> Message:
         """Send a request and wait for its reply. HOT.
 
         With `keyed` it is sent again until `timeout_s` have passed, also over a reconnect; the receiver knows repeats
         by their key. With `cancel`, giving up the wait cancels the operation at the actor. `grace_s` is how much longer
         than `timeout_s` to wait, for a receiver that answers at the deadline and knows what became of the request.
-        `on_sent` gets what ends the wait with an error of the caller's.
+        `on_sent` gets what ends the wait with an error of the caller's. With `is_part` several messages may come: it is
+        called with each, and the first for which it says False is the reply; a receiver that was heard from is asked
+        again only when it then falls silent.
 
         Raises the `ActorError` that stands for no reply: `OperationTimeout`, `ActorNotFound`, `ChannelClosed`,
         `PermissionDenied`, `OutcomeUnknown`; and `TooLarge` or `Overloaded` for what cannot be sent.
         """
-        call = _Call(self, subject, encode, timeout_s, grace_s, headers)
+        call = _Call(self, subject, encode, timeout_s, grace_s, headers, is_part)
         try:
             call.send(self._attempts if keyed else None)
             if on_sent is not None:
@@ -143,6 +149,8 @@ class _Call:
         "_exchange",
         "_grace_s",
         "_headers",
+        "_heard_at",
+        "_is_part",
         "_tokens",
         "_wheel",
         "aborted",
@@ -159,8 +167,11 @@ class _Call:
         timeout_s: float,
         grace_s: float,
         headers: Mapping[str, str] | None,
+        is_part: Callable[[Message], bool] | None = None,
     ) -> None:
         self._exchange = exchange
+        self._is_part = is_part
+        self._heard_at = -inf
         self._encode = encode
         # Not loop.time(): uvloop's clock stands still during a turn, and the wheels of deadlines count in this one.
         self._deadline = monotonic() + timeout_s
@@ -190,7 +201,13 @@ class _Call:
         self._leave()
         if self.future.done():
             return
-        left_s = self._deadline - monotonic()
+        now = monotonic()
+        left_s = self._deadline - now
+        quiet_s = self._heard_at + SILENCE_S - now
+        if quiet_s > 0 and left_s > 0:
+            assert self._wheel is not None
+            self._bucket = self._wheel.add(self, min(quiet_s, left_s) + 1 / TICKS_PER_S)
+            return
         if left_s <= 0:
             # Tokens that wait out their grace have the last word; without any, nothing can come any more.
             if not any(token.open for token in self._tokens):
@@ -207,6 +224,10 @@ class _Call:
         """Take what became of an attempt; what may be over soon is no outcome for a request that may be sent again."""
         if self.future.done():
             return
+        if self._is_part is not None and not isinstance(outcome, BusFailure) and self._is_part(outcome):
+            self._heard_at = monotonic()
+            return
+        self._heard_at = -inf
         if isinstance(outcome, BusFailure) and self._wheel is not None and self._may_pass(outcome):
             left_s = self._deadline - monotonic()
             if left_s > 0 and self._exchange._stranded is not None:
@@ -248,6 +269,7 @@ class _Call:
                 timeout_s=left_s + self._grace_s,
                 on_reply=self.settle,
                 headers=self._headers,
+                stream=self._is_part is not None,
             )
         )
         self.sent += 1

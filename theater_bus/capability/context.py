@@ -119,6 +119,20 @@ class Context(Protocol):
     async def chain(self) -> list[dict[str, Any]]:
         """The recorded events that the host still holds, oldest first: `seq`, `hash`, `parent`, `type`, `time_ns`."""
 
+    async def approval(self, what: str) -> None:
+        """Wait until an operator lets the current call go on (`control.<id>.approve`); `what` is what they read.
+
+        It waits as long as the operation may take. Raises `CapabilityError` when it is refused.
+        """
+
+    def emit_part(self, value: Any) -> bool:
+        """Send a plain value to the caller of the current operation, ahead of its answer, if the caller takes parts.
+
+        Says whether it does. Parts are provisional: the operation may still fail, and one that runs again sends them
+        again. Raises `TooLarge` for more than one message holds, `SerializationError` for what is no plain value,
+        `LookupError` outside a host call.
+        """
+
     def request_shutdown(self, result: bytes | None = None) -> None:
         """End the actor when the current operation is done, with reason `exited` and this result."""
 

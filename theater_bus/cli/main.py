@@ -54,6 +54,7 @@ COMMANDS: Final = {
         shutdown="Stop an actor in order (also: stop).",
         terminate="Stop an actor at once.",
         cancel="End one operation, queued or running.",
+        approve="Decide about a call that waits for a person.",
     ),
     **_listed(
         "Build",

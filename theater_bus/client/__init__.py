@@ -21,10 +21,12 @@ if TYPE_CHECKING:
         InterfaceHash,
         OperationMetrics,
         OperationOutcome,
+        PendingApproval,
         ResourceMetrics,
         RunningOperation,
         Whereabouts,
     )
+    from theater_bus.client.streaming import CallStream
     from theater_bus.client.sugar import Calls
     from theater_bus.client.sync import SyncActorHandle, SyncTheater, connect_sync
     from theater_bus.client.theater import Theater
@@ -36,6 +38,7 @@ __all__ = [
     "ActorMetrics",
     "ActorStatus",
     "ActorSummary",
+    "CallStream",
     "Calls",
     "ChainView",
     "Exports",
@@ -46,6 +49,7 @@ __all__ = [
     "InterfaceHash",
     "OperationMetrics",
     "OperationOutcome",
+    "PendingApproval",
     "ResourceMetrics",
     "RunningOperation",
     "SyncActorHandle",
@@ -59,6 +63,7 @@ __all__ = [
 _HOME = {
     "UNSET": "unset",
     "ActorHandle": "actor",
+    "CallStream": "streaming",
     "Calls": "sugar",
     "ChainView": "chain",
     "Inspection": "inspection",

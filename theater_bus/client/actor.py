@@ -8,7 +8,7 @@ Source: wire protocol, "Requests and replies", "Keys" and "Errors".
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from os import urandom
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -18,6 +18,7 @@ from theater_bus.client.inspection import Inspection
 from theater_bus.client.large_state import fetch_state
 from theater_bus.client.results import ActorMetrics, ActorStatus, InterfaceHash, parsed
 from theater_bus.client.session import DEFAULT_TIMEOUT_S, MAX_TIMEOUT_S, Session, check_timeout
+from theater_bus.client.streaming import CallStream
 from theater_bus.client.sugar import Calls, bind
 from theater_bus.core.wire.request import ReplyMode, encode_request, is_key
 from theater_bus.core.wire.response import Reply, decode_reply
@@ -32,6 +33,7 @@ from theater_bus.errors import (
 )
 
 if TYPE_CHECKING:
+    from theater_bus.bus import Message
     from theater_bus.telemetry import FunctionSpec
 
 __all__ = ["ActorHandle", "Params"]
@@ -94,6 +96,31 @@ class ActorHandle:
         """
         reply = await self._call(name, params, None, "cgrf" if raw else "value", timeout, key, keyed)
         return reply.value
+
+    def stream_function(
+        self,
+        name: str,
+        params: Params | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        key: str | None = None,
+        keyed: bool | None = None,
+    ) -> CallStream:
+        """Call an exported function and hear of its progress: `async with` it, iterate over the parts, then `result()`.
+
+            async with handle.stream_function("ask", ["why?"]) as stream:
+                async for part in stream:
+                    print(part)
+                answer = await stream.result()
+
+        Parts are plain values, and provisional; the result is what `call_function` returns. Leaving early does not
+        cancel the operation. Raises, from iteration and from `result`, what `call_function` raises.
+        """
+
+        def call(is_part: Callable[[Message], bool]) -> Coroutine[Any, Any, Reply]:
+            return self._call(name, params, None, "value", timeout, key, keyed, is_part)
+
+        return CallStream(call)
 
     async def call_function_pack_void(
         self,
@@ -221,6 +248,20 @@ class ActorHandle:
                 return "queued" if found == "queued" else "running"
         return "none"
 
+    async def approve(
+        self, approval: str, *, refuse: bool = False, note: str = "", timeout: float = DEFAULT_TIMEOUT_S
+    ) -> Literal["granted", "refused", "none"]:
+        """Decide about a host call that waits for a person; `get_status().approvals` lists them.
+
+        Returns what was decided, or `none` when nothing waits under this id any more. `note` is for the log, and for
+        the actor when it is refused.
+        """
+        fields = {"id": approval, "decision": "refused" if refuse else "granted", "note": note}
+        subject = self._session.subjects.control(self.id, "approve")
+        answer = await self._session.ask(self.id, subject, fields, timeout)
+        found = parsed(lambda wire: wire["approval"], answer, "control.approve")
+        return "none" if found == "none" else "refused" if refuse else "granted"
+
     # -- how -----------------------------------------------------------------------------------------------------------
 
     async def _call(
@@ -232,6 +273,7 @@ class ActorHandle:
         timeout: float,
         key: str | None,
         keyed: bool | None,
+        is_part: Callable[[Message], bool] | None = None,
     ) -> Reply:
         subject, spec = self._routes.get(name) or self._route(name)
         if not 0 < timeout <= MAX_TIMEOUT_S:
@@ -244,7 +286,7 @@ class ActorHandle:
             key = urandom(16).hex()
 
         def encode(left_ms: int) -> bytes:
-            return encode_request(params, cgrf=cgrf, timeout_ms=left_ms, op=key, reply=mode)
+            return encode_request(params, cgrf=cgrf, timeout_ms=left_ms, op=key, reply=mode, stream=is_part is not None)
 
         session = self._session
         telemetry = session.telemetry
@@ -260,6 +302,7 @@ class ActorHandle:
                 keyed=key is not None,
                 headers=None if trace is None else trace.headers,
                 grace_s=REPLY_GRACE_S,
+                is_part=is_part,
             )
             return decode_reply(message.data, message.headers, self.id)
         except ActorError as error:

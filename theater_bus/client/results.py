@@ -26,6 +26,7 @@ __all__ = [
     "OperationMetrics",
     "OperationOutcome",
     "Parameter",
+    "PendingApproval",
     "ResourceMetrics",
     "RunningOperation",
     "Whereabouts",
@@ -60,6 +61,16 @@ class RunningOperation:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingApproval:
+    """A host call that waits for a person: under which id, which function, what it would do, for how long."""
+
+    id: str
+    function: str
+    what: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class ActorStatus:
     """What an actor is and does. `phase` and `reason` are the words of the phase machine."""
 
@@ -73,6 +84,7 @@ class ActorStatus:
     durability: str
     running: RunningOperation | None
     queued: int
+    approvals: tuple[PendingApproval, ...]
     as_of: AsOf
 
     @classmethod
@@ -90,6 +102,10 @@ class ActorStatus:
             durability=wire["durability"],
             running=None if running is None else RunningOperation.from_wire(running),
             queued=wire["queued"],
+            approvals=tuple(
+                PendingApproval(one["id"], one["function"], one["what"], one["since_ms"])
+                for one in wire.get("approvals") or ()
+            ),
             as_of=_as_of(wire),
         )
 

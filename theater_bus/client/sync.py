@@ -19,11 +19,12 @@ from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from theater_bus.bus import BusSettings
-from theater_bus.client.actor import ActorHandle
+from theater_bus.client.actor import ActorHandle, Params
 from theater_bus.client.chain import AnySegment, ChainView
 from theater_bus.client.connecting import Connecting, Servers, connect
 from theater_bus.client.inspection import Inspection
 from theater_bus.client.session import DEFAULT_TIMEOUT_S
+from theater_bus.client.streaming import CallStream
 from theater_bus.client.sugar import Calls, bind
 from theater_bus.client.theater import Begin, Theater
 from theater_bus.client.unset import UNSET, Unset
@@ -190,6 +191,26 @@ class SyncChainView(_Wrapper[ChainView]):
         return _iterate(self._runner, self._inner.follow_segments())
 
 
+class SyncCallStream(_Wrapper[CallStream]):
+    """As `CallStream`, blocking."""
+
+    __slots__ = ()
+
+    result = _blocking(CallStream.result)
+
+    def __enter__(self) -> Self:
+        self._runner.run(self._inner.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._runner.run(self._inner.__aexit__(kind, error, trace))
+
+    def __iter__(self) -> Iterator[Any]:
+        return _iterate(self._runner, aiter(self._inner))
+
+
 class SyncActorHandle(_Wrapper[ActorHandle]):
     """As `ActorHandle`, blocking."""
 
@@ -206,6 +227,21 @@ class SyncActorHandle(_Wrapper[ActorHandle]):
         return self._inner.id
 
     call_function = _blocking(ActorHandle.call_function)
+
+    def stream_function(
+        self,
+        name: str,
+        params: Params | None = None,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        key: str | None = None,
+        keyed: bool | None = None,
+    ) -> SyncCallStream:
+        """As `ActorHandle.stream_function`, with `with` and an ordinary iterator."""
+        return SyncCallStream(
+            self._inner.stream_function(name, params, timeout=timeout, key=key, keyed=keyed), self._runner
+        )
+
     call_function_pack_void = _blocking(ActorHandle.call_function_pack_void)
     send = _blocking(ActorHandle.send)
     get_state = _blocking(ActorHandle.get_state)
@@ -217,6 +253,7 @@ class SyncActorHandle(_Wrapper[ActorHandle]):
     pause = _blocking(ActorHandle.pause)
     resume = _blocking(ActorHandle.resume)
     cancel = _blocking(ActorHandle.cancel)
+    approve = _blocking(ActorHandle.approve)
 
     def get_chain(self, from_seq: int = 0) -> SyncChainView:
         """The event chain from `from_seq` on, to iterate."""

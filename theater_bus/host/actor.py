@@ -36,6 +36,7 @@ from theater_bus.host.operation import Operation
 if TYPE_CHECKING:
     from theater_bus.capability import ActorIdentity, Capability
     from theater_bus.core.values.codec import Outcome
+    from theater_bus.host.approval import Approvals
     from theater_bus.host.checkpoint import Checkpoints
     from theater_bus.host.host_call import ActorContext, HostCalls
     from theater_bus.host.household import Household
@@ -56,6 +57,7 @@ class Actor:
 
     __slots__ = (
         "ahead_max",
+        "approvals",
         "attributes",
         "calls",
         "capabilities",
@@ -112,6 +114,7 @@ class Actor:
         self.metrics = ActorMetrics(now, time_ns())
         self.supervisor = Supervisor(type_.manifest.on_failure)
         self.journal: Journal
+        self.approvals: Approvals | None = None
         self.checkpoints: Checkpoints | None = None
         self.outbox: Outbox | None = None
         self.receipts: Receipts | None = None

@@ -1,4 +1,4 @@
-"""What steers an actor: pause, resume, shutdown, terminate, cancel. Never waits for the running operation."""
+"""What steers an actor: pause, resume, shutdown, terminate, cancel, approve. Never waits for the running operation."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ def control_handlers(actor: Actor) -> Mapping[str, Handler]:
         "shutdown": desk.shutdown,
         "terminate": desk.terminate,
         "cancel": desk.cancel,
+        "approve": desk.approve,
         "waiting": desk.waiting,
     }
 
@@ -69,6 +70,11 @@ class _Control:
     def waiting(self, fields: Fields) -> dict[str, Any]:
         self._actor.services.calls.waiting.arrived(self._actor, tuple(fields["path"]))
         return {"accepted": True}
+
+    def approve(self, fields: Fields) -> dict[str, Any]:
+        approvals, decision = self._actor.approvals, fields["decision"]
+        found = approvals is not None and approvals.decide(fields["id"], decision == "granted", fields["note"])
+        return {"approval": decision if found else "none"}
 
     def _stop(self, reason: StopReason, grace_s: float | None, wait: bool, note: str) -> Any:
         actor = self._actor

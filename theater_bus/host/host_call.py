@@ -22,11 +22,13 @@ from theater_bus.core.wire.deadline import nested_ms
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.engine import HostImport
 from theater_bus.errors import ActorError, ChainTampered, PermissionDenied
+from theater_bus.host.approval import Approvals
 from theater_bus.host.calling import NestedCall, OperationEnd, OwnCall
 from theater_bus.host.capability_bus import ActorBus
 from theater_bus.host.configuration import ActorConfiguration
 from theater_bus.host.middleware import around_host_call
 from theater_bus.host.outbox import Delivery, Send
+from theater_bus.host.progress import check_part
 from theater_bus.plugins import BoundFunction, HostFunction
 
 if TYPE_CHECKING:
@@ -365,6 +367,23 @@ class ActorContext:
                 }
             )
         return events
+
+    async def approval(self, what: str) -> None:
+        """Wait until somebody lets the current call go on."""
+        frame, actor = self._frame(), self._actor
+        if actor.approvals is None:
+            actor.approvals = Approvals(actor.services.telemetry, actor.identity)
+        function = f"{frame.function.interface}.{frame.function.name}"
+        await actor.approvals.wait(self.effect_key, function, self._capability, what)
+
+    def emit_part(self, value: Any) -> bool:
+        """Send a part to the caller of the current operation."""
+        check_part(value)
+        progress = self._frame().op.progress
+        if progress is None:
+            return False
+        progress.emit(value)
+        return True
 
     def request_shutdown(self, result: bytes | None = None) -> None:
         """End the actor when the current operation is done."""

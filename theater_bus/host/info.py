@@ -71,6 +71,7 @@ class _Info:
             "durability": actor.type.manifest.chain.durability,
             "running": running,
             "queued": len(actor.mailbox),
+            "approvals": [] if actor.approvals is None else actor.approvals.listed(),
             **self._as_of(),
         }
 

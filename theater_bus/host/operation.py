@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
     from theater_bus.host.outbox import Send
     from theater_bus.host.package import FunctionEntry
+    from theater_bus.host.progress import Progress
     from theater_bus.telemetry import OperationTrace
 
 __all__ = ["Answer", "Operation"]
@@ -61,6 +62,7 @@ class Operation:
         "outcome",
         "params",
         "path",
+        "progress",
         "proof",
         "recording",
         "reply",
@@ -106,6 +108,7 @@ class Operation:
         self.arrival_ns = arrival_ns
         self.size_bytes = size_bytes
         self.trace = trace
+        self.progress: Progress | None = None
         self.outbox = outbox
         self.headers = headers
         self.started_ns = 0
@@ -121,6 +124,8 @@ class Operation:
 
     def answer(self, outcome: Outcome | None, error: ActorError | None) -> None:
         """Tell everybody who waits for this operation, once."""
+        if self.progress is not None:
+            self.progress.end()
         answers, self.answers = self.answers, []
         for answer in answers:
             answer.send(self.entry, outcome, error)
@@ -133,5 +138,11 @@ class Operation:
         """Answer `repeat`, the same request under the same key, together with this one."""
         known = {answer.subject for answer in self.answers if answer.subject}
         self.answers += [answer for answer in repeat.answers if answer.subject not in known]
+        if repeat.progress is not None:
+            if self.progress is None:
+                self.progress = repeat.progress
+            else:
+                self.progress.join(repeat.progress)
+                repeat.progress.end()
         if repeat.trace is not None:
             repeat.trace.end(None)

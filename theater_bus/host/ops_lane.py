@@ -21,6 +21,7 @@ from theater_bus.core.wire.subjects import OpsSubjects
 from theater_bus.errors import ActorError, PermissionDenied, TheaterError
 from theater_bus.host.failure import unexpected
 from theater_bus.host.operation import Operation
+from theater_bus.host.progress import Listener, Progress
 from theater_bus.host.reply import MessageReply, acknowledge, refuse
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ class OpsLane:
                 entry.spec, message.headers, actor.attributes, arrival, one_way=not message.reply
             ),
         )
+        if request.stream and message.reply:
+            op.progress = Progress(shared.loop, Listener(self._connection, message.reply, request))
         access = shared.access
         if access is not None:
             self._judge(access, op)

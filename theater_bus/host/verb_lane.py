@@ -87,6 +87,10 @@ class VerbLane:
                     f"{key!r} is for operations; {self._channel.value} takes its fields as 'params'. Fix: leave it out",
                     key=key,
                 )
+        if request.stream:
+            raise SerializationError(
+                f"'stream' is for operations; {self._channel.value} answers once. Fix: leave it out", key="stream"
+            )
         if request.reply == "cgrf":
             raise SerializationError(
                 f"{self._channel.value} answers with plain values only. Fix: leave 'reply' out", key="reply"

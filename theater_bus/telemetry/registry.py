@@ -354,6 +354,15 @@ _LOGS = (
         (*_SITE, "capability", "reason"),
     ),
     LogEvent("outbox.undelivered", "warning", "A queued send was given up.", (*_SITE, "target", "code", "reason")),
+    LogEvent(
+        "approval.wanted", "info", "A host call waits for a person.", (*_SITE, "capability", "function", "reason")
+    ),
+    LogEvent(
+        "approval.decided",
+        "info",
+        "Somebody decided about a host call that waited.",
+        (*_SITE, "capability", "function", "code", "reason"),
+    ),
     LogEvent("plugin.refused", "error", "A plugin cannot be used; the others go on.", ("plugin", "reason", "fix")),
     LogEvent("chain.corrupt", "error", "Recorded bytes do not verify.", (*_SITE, "path", "reason")),
     LogEvent("bus.connected", "info", "Connected to NATS.", ("host", "server")),

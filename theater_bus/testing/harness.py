@@ -131,6 +131,10 @@ class HarnessContext:
         self.exports: set[str] | None = None
         self.children = HarnessChildren()
         self.snapshots = 0
+        self.parts: list[Any] = []
+        self.takes_parts = True
+        self.asked: list[str] = []
+        self.approve: Callable[[str], Awaitable[bool]] = _everything
         self.given_bus: CapabilityBus | None = None
         self._ends: list[_End] = []
 
@@ -167,6 +171,18 @@ class HarnessContext:
     async def chain(self) -> list[dict[str, Any]]:
         """What the test put into `events`."""
         return list(self.events)
+
+    async def approval(self, what: str) -> None:
+        """Keep what was asked in `asked`, and ask `approve`. Raises `CapabilityError` unless it says yes."""
+        self.asked.append(what)
+        if not await self.approve(what):
+            raise CapabilityError("an operator refused the call")
+
+    def emit_part(self, value: Any) -> bool:
+        """Keep the part in `parts`; `takes_parts` says whether the caller wants them."""
+        if self.takes_parts:
+            self.parts.append(value)
+        return self.takes_parts
 
     def request_shutdown(self, result: bytes | None = None) -> None:
         """Keep the request."""
@@ -369,6 +385,10 @@ def _current() -> _Call:
     if call is None:
         raise LookupError("there is no current operation: this code does not run within a host call")
     return call
+
+
+async def _everything(_what: str) -> bool:
+    return True
 
 
 async def _nobody(actor: str, function: str, params: list[Any]) -> Any:

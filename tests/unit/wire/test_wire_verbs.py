@@ -100,7 +100,6 @@ def test_an_unknown_missing_or_impossible_field_is_refused_and_says_what_fits(
         (Channel.INFO, "statu", ["status", "state"]),
         (Channel.CONTROL, "stop", []),
         (Channel.CONTROL, "update", []),
-        (Channel.CONTROL, "approve", []),
         (Channel.FLEET, "bid", []),
         (Channel.FLEET, "were", ["where"]),
         (Channel.HOST, "spwan", ["spawn"]),

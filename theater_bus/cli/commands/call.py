@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from theater_bus.cli.arguments import parameters
 from theater_bus.cli.command import define
 from theater_bus.cli.invocation import Invocation
 from theater_bus.cli.output import json_form
+
+if TYPE_CHECKING:
+    from theater_bus.client import CallStream
 
 __all__ = ["command"]
 
@@ -25,6 +28,7 @@ __all__ = ["command"]
 @click.argument("params", nargs=-1, metavar="[JSON]...")
 @click.option("--named", metavar="JSON", help="""Parameters by name: '{"by": 5}'.""")
 @click.option("--key", help="Idempotency key: the same key again gives the same answer and runs nothing.")
+@click.option("--stream", is_flag=True, help="Print the parts that come before the result too, a line each.")
 @click.option("--caller", metavar="NAME", help="The name to call under, where NATS permissions are written for it.")
 def command(
     invocation: Invocation,
@@ -33,6 +37,7 @@ def command(
     params: tuple[str, ...],
     named: str | None,
     key: str | None,
+    stream: bool,
     caller: str | None,
 ) -> None:
     """Call FUNCTION of actor ID; each JSON is one parameter.
@@ -45,10 +50,25 @@ def command(
 
     async def main() -> None:
         async with invocation.theater(caller) as theater:
+            if stream:
+                await _stream(
+                    invocation,
+                    theater.actor(actor_id).stream_function(function, given, timeout=invocation.timeout_s, key=key),
+                )
+                return
             value = await theater.actor(actor_id).call_function(function, given, timeout=invocation.timeout_s, key=key)
         invocation.out.document(json_form(value), lambda: _text(value))
 
     invocation.run(main)
+
+
+async def _stream(invocation: Invocation, stream: CallStream) -> None:
+    out = invocation.out
+    async with stream:
+        async for part in stream:
+            out.line({"part": json_form(part)}, lambda part=part: _text(part))  # type: ignore[misc]
+        value = await stream.result()
+    out.line({"value": json_form(value)}, lambda: _text(value))
 
 
 def _text(value: Any) -> str:

@@ -53,6 +53,9 @@ _INFO = (
             Answer("durability", "str", "memory, file or sync"),
             Answer("running", "map or nil", "the operation in progress: {function, since_ms, op, path}"),
             Answer("queued", "int", "operations in the mailbox"),
+            Answer(
+                "approvals", "array of maps", "what waits for `control.<id>.approve`: {id, function, what, since_ms}"
+            ),
             _AS_OF,
         ),
     ),
@@ -177,7 +180,16 @@ _CONTROL = (
         (_ACCEPTED,),
     ),
     Verb("update", "Replace the package of a living actor.", reserved=True),
-    Verb("approve", "Let an operation go on that waits for a person.", reserved=True),
+    Verb(
+        "approve",
+        "Decide about what waits for a person; `info.<id>.status` lists it.",
+        (
+            Field("id", Kind.TEXT, "which one", required=True, low=1, high=64),
+            Field("decision", Kind.CHOICE, "whether it may go on", default="granted", choices=("granted", "refused")),
+            Field("note", Kind.TEXT, "for the log, and for the actor when it is refused", default="", high=256),
+        ),
+        (Answer("approval", "str", "granted, refused, or none when nothing waits under this id any more"),),
+    ),
 )
 
 _HOST = (
