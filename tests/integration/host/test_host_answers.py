@@ -26,6 +26,7 @@ ASKED: dict[Channel, dict[str, dict[str, Any]]] = {
         "pause": {},
         "resume": {},
         "cancel": {"op": "k"},
+        "waiting": {"path": ["b"]},
         "shutdown": {"wait": True},
         "terminate": {"wait": True},
     },
@@ -63,7 +64,7 @@ async def test_every_answer_has_exactly_the_fields_that_its_verb_declares(stage:
         Channel.INFO: await answers(stage, Channel.INFO, "a"),
         Channel.FLEET: await answers(stage, Channel.FLEET, ""),
         Channel.CONTROL: {
-            **await answers(stage, Channel.CONTROL, "a", ["pause", "resume", "cancel", "shutdown"]),
+            **await answers(stage, Channel.CONTROL, "a", ["pause", "resume", "cancel", "waiting", "shutdown"]),
             **await answers(stage, Channel.CONTROL, "b", ["terminate"]),
         },
         Channel.HOST: await answers(stage, Channel.HOST, host.id, spawn=spawn),

@@ -185,6 +185,7 @@ ELSEWHERE = {
     "metric theater.outbox.undelivered",
     "metric theater.outbox.depth",
     "log event outbox.undelivered",
+    "log event actor.orphaned",
 }
 
 

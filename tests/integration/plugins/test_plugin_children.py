@@ -23,6 +23,9 @@ from theater_bus.errors import (
     SpawnRefused,
     TypeMismatch,
 )
+from theater_bus.telemetry import Telemetry
+from theater_bus.telemetry.conformance import LogCollector, emitted
+from theater_bus.telemetry.registry import REGISTRY
 from theater_bus.testing import guest, relay_guest, running_host
 
 CHAOS, RUNTIME, COUNTER = guest("chaos"), guest("runtime"), guest("counter")
@@ -408,6 +411,10 @@ async def test_a_recovered_child_without_its_parent_goes_on_and_is_named(
         spec = ChildSpec(COUNTS + '[chain]\ndurability = "file"', COUNTER.wasm)
         await nursery.by_id["parent"].children.spawn(spec, "child")
     # Without the capability the parent cannot come back.
+    telemetry = Telemetry(level="metrics", strict=True)
+    with LogCollector() as logs:
+        async with running_host(server=theater_server, telemetry=telemetry, **options) as host:
+            assert "actor.orphaned" in emitted(REGISTRY, records=logs.records).logs
     async with running_host(server=theater_server, **options) as host:
         assert sorted(host.host.actors) == ["child"]
         assert host.host.actors["child"].parent is None
