@@ -1,7 +1,8 @@
 """Host calls of one actor: from the guest's import to the capability's method, recorded and traced on the way.
 
 Invariants: what is recorded is what the guest saw; a call is recorded in the order in which it was made, whatever
-became of it; a call of a cancelled operation is recorded as `unknown`; code that outlives its call finds no operation.
+became of it; a call of a cancelled operation is recorded as `unknown`; code that outlives its call finds no operation;
+what reaches the outside at once (`@external`) runs only when everything before its operation is kept.
 """
 
 from __future__ import annotations
@@ -111,6 +112,7 @@ class HostCalls:
         declared = function.declaration
         is_log = function.name == "log" and [p.type for p in declared.params] == [Scalar.STRING]
         is_log = is_log and declared.result is None  # a run of `log` keeps no answers
+        is_external = function.effect == "external"
 
         def call(data: bytes) -> bytes | Coroutine[Any, Any, bytes]:
             op = actor.current
@@ -119,12 +121,10 @@ class HostCalls:
             started = time_ns()
             frame = _Frame(op, op.recording.calls, function, data, started, is_log)
             if op.trace is not None:
-                frame.trace = op.trace.host_call(
-                    function.interface, function.name, function.effect == "external", started
-                )
+                frame.trace = op.trace.host_call(function.interface, function.name, is_external, started)
             token = _FRAME.set(frame)
             try:
-                answer = bound(data)
+                answer = self._committed(bound, data) if is_external and actor.journal.ahead else bound(data)
             except BaseException as error:
                 self._ended(frame, "raised", None, error)
                 raise
@@ -136,6 +136,12 @@ class HostCalls:
             return answer
 
         return call
+
+    async def _committed(self, bound: BoundFunction, data: bytes) -> bytes:
+        """Call what cannot be undone once all that came before the running operation is kept (output commit)."""
+        await self._actor.journal.quiet()
+        answer = bound(data)
+        return answer if isinstance(answer, bytes) else await answer
 
     def delivery_of(self, interface: str, function: str, data: bytes) -> Delivery:
         """What a queued call that was recorded sends now: the capability is asked again. Raises an `ActorError`."""

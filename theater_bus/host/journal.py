@@ -7,6 +7,7 @@ and the writer goes back to `settled`.
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,7 +68,18 @@ class Journal:
     `kept` counts what was acknowledged, and `on_quiet`, when it is set, is called whenever nothing waits any more.
     """
 
-    __slots__ = ("_actor", "_failed", "_memory", "_pending", "_store", "kept", "on_quiet", "settled", "writer")
+    __slots__ = (
+        "_actor",
+        "_failed",
+        "_memory",
+        "_pending",
+        "_quiet",
+        "_store",
+        "kept",
+        "on_quiet",
+        "settled",
+        "writer",
+    )
 
     def __init__(
         self,
@@ -86,6 +98,7 @@ class Journal:
         self._failed = failed
         self.kept = kept
         self.on_quiet: Callable[[], None] | None = None
+        self._quiet: asyncio.Future[None] | None = None
         self.settled = Settled(writer.seq, writer.head, state, writer.mark())
 
     @property
@@ -101,6 +114,13 @@ class Journal:
     def refusal(self) -> Unavailable:
         """The error for an operation that is not begun because the store refuses."""
         return Unavailable("the chain cannot be written just now. Fix: see the host's log; ask again later")
+
+    async def quiet(self) -> None:
+        """Return when nothing waits for its acknowledgement any more: all is kept, or has fallen."""
+        while self._pending:
+            if self._quiet is None:
+                self._quiet = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._quiet)
 
     def commit(self, recording: Recording, trace: Trace | None, state: Subtree | None, decided: Decided) -> int:
         """Link a recorded operation and append it; returns the sequence of its first event.
@@ -149,8 +169,7 @@ class Journal:
         self.kept.segment_bytes += pending.size_bytes
         if pending.decided is not None:
             pending.decided(None)
-        if self.on_quiet is not None and not self._pending:
-            self.on_quiet()
+        self._is_quiet()
 
     def _fall(self, error: ActorError) -> None:
         """The first refusal takes all that was linked behind it; the store's later refusals find nobody."""
@@ -162,5 +181,14 @@ class Journal:
         for pending in fallen:
             if pending.decided is not None:
                 pending.decided(error)
-        if self.on_quiet is not None and not self._pending:
+        self._is_quiet()
+
+    def _is_quiet(self) -> None:
+        """Tell those who wait, if nothing is pending."""
+        if self._pending:
+            return
+        quiet, self._quiet = self._quiet, None
+        if quiet is not None:
+            quiet.set_result(None)
+        if self.on_quiet is not None:
             self.on_quiet()
