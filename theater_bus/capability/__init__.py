@@ -45,6 +45,7 @@ from theater_bus.capability.middleware import (
     Proof,
     Request,
 )
+from theater_bus.capability.peer import LATER, Callback, PeerReply, PeerRequest
 from theater_bus.capability.scope import HostScoped
 from theater_bus.capability.secret import (
     Secret,
@@ -62,6 +63,7 @@ __all__ = [
     "EXACT",
     "FLAG",
     "HOSTS",
+    "LATER",
     "NOT_GIVEN",
     "NUMBER",
     "PATHS",
@@ -73,6 +75,7 @@ __all__ = [
     "BusMessage",
     "BusSubscription",
     "CallQueue",
+    "Callback",
     "Cancellable",
     "Capability",
     "CapabilityBus",
@@ -95,6 +98,8 @@ __all__ = [
     "Objects",
     "OperationInfo",
     "OperationMiddleware",
+    "PeerReply",
+    "PeerRequest",
     "Proof",
     "QueuedCall",
     "Request",

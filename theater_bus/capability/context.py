@@ -178,6 +178,16 @@ class Context(Protocol):
         of the current operation's time. Raises the `ActorError` that the other side answered.
         """
 
+    async def call_peer(self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int) -> Any:
+        """Call a function of this capability's own `peer_pact` at another actor, outside of any operation.
+
+        Within a host call, use `call_actor` and `queue_call`, which take the names of peer functions too. Raises the
+        `ActorError` that the other side answered.
+        """
+
+    async def reply_to(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Send a message to the inbox of a client now. Raises `ChannelClosed` when nobody listens there."""
+
     @property
     def children(self) -> Children:
         """The actors that this actor has spawned, and how to spawn, watch and stop them."""

@@ -58,10 +58,12 @@ class Capability:
     Class attributes: `name` (as in the manifest's `[capabilities.<name>]`), `pact` (file name beside the class's
     module, or the pact text itself if it holds a newline), `Settings`, and `HostSettings` for what the operator of a
     host may set for it (`[capabilities.<name>]` in the host's configuration); each field of that has a default.
+    `peer_pact` (like `pact`) declares how other actors and clients reach the instance, see `capability.peer`.
     """
 
     name: ClassVar[str]
     pact: ClassVar[str]
+    peer_pact: ClassVar[str] = ""
     Settings: ClassVar[type[Settings]] = Settings
     HostSettings: ClassVar[type[BaseModel] | None] = None
 

@@ -114,7 +114,9 @@ class NestedCall:
 class ActorCalls:
     """One per host, over the connection that operations cannot delay."""
 
-    def __init__(self, connection: Connection, subjects: Subjects, shared: Shared) -> None:
+    def __init__(self, connection: Connection, subjects: Subjects, shared: Shared, peers: Mapping[str, str]) -> None:
+        """`peers` are the peer functions that this host knows, each with its capability."""
+        self._peers = peers
         self._connection = connection
         self._exchange = Exchange(connection, subjects)
         self._subjects = subjects
@@ -155,6 +157,24 @@ class ActorCalls:
             if op.key is not None and actor.window is not None:
                 actor.window.abandon(*op.key)
             raise
+
+    def check_peers(self, capability: str, function: str) -> None:
+        """Refuse the peer function of another capability: it is reached by its own kind, and by clients."""
+        owner = self._peers.get(function)
+        if owner is not None and owner != capability:
+            raise PermissionDenied(
+                f"{function} is reached by the capability {owner!r} only. Fix: use {owner!r}, or call an export"
+            )
+
+    async def call_peer(self, actor: Actor, target: str, function: str, params: list[Any], timeout_ms: int) -> Any:
+        """Call a capability of another actor in the name of this one, outside of any operation."""
+        subject = self._subjects.ops(target, function, Caller(actor.identity.id, True))
+
+        def encode(rest_ms: int) -> bytes:
+            return encode_request(params, timeout_ms=rest_ms)
+
+        message = await self._exchange.request(target, subject, encode, timeout_ms / 1000)
+        return decode_reply(message.data, message.headers, target).value
 
     async def call(self, op: Operation, nested: NestedCall) -> Any:
         """Call another actor in the name of the one that serves `op`, within what is left of `op`; ends with it."""

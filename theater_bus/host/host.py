@@ -153,7 +153,8 @@ class Host:
         self._blocking = ThreadPoolExecutor(settings.blocking_threads, "theater-bus-blocking")
         self._spawner = Spawner(self)
         self._watching = Watching(bus.services, self.subjects, self.store_of, settings.mode == "dev")
-        self.calls = ActorCalls(bus.services, self.subjects, self.shared)
+        peers = {function: one.name for one in registry.capabilities.values() for function in one.peers}
+        self.calls = ActorCalls(bus.services, self.subjects, self.shared, peers)
         self._heartbeat = Heartbeat(self)
         self._own_lanes: list[Subscription] = []
 

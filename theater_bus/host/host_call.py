@@ -430,6 +430,7 @@ class ActorContext:
     ) -> Any:
         """Call another actor in the name of this one and return its plain value."""
         frame = self._frame()
+        self._actor.services.calls.check_peers(self._capability, function)
         nested = NestedCall(actor, function, params, timeout_ms, self.effect_key, self.trace_headers())
         return await self._actor.services.calls.call(frame.op, nested)
 
@@ -440,11 +441,24 @@ class ActorContext:
 
     def queue_call(self, actor: str, function: str, params: list[Any] | None = None) -> None:
         """Have another actor called once the operation is kept."""
-        self.queue(self._actor.services.calls.to_actor(actor, function, params))
+        calls = self._actor.services.calls
+        calls.check_peers(self._capability, function)
+        self.queue(calls.to_actor(actor, function, params))
 
     def queue_reply(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Have a message sent to the inbox of a client once the operation is kept."""
         self.queue(self._actor.services.calls.to_inbox(inbox, body, headers))
+
+    async def call_peer(self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int) -> Any:
+        """Call a function of this capability's own `peer_pact` at another actor, outside of any operation."""
+        calls = self._actor.services.calls
+        calls.check_peers(self._capability, function)
+        return await calls.call_peer(self._actor, actor, function, list(params or ()), timeout_ms)
+
+    async def reply_to(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Send a message to the inbox of a client now."""
+        calls = self._actor.services.calls
+        await calls.reply(calls.to_inbox(inbox, body, headers))
 
     def queue(self, delivery: Delivery) -> None:
         """Have this sent once the operation is kept."""

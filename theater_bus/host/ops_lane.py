@@ -20,7 +20,9 @@ from theater_bus.core.wire.request import Request, decode_request
 from theater_bus.core.wire.subjects import OpsSubjects
 from theater_bus.errors import ActorError, PermissionDenied, TheaterError
 from theater_bus.host.failure import unexpected
-from theater_bus.host.operation import Operation
+from theater_bus.host.operation import Answer, Operation
+from theater_bus.host.package import PeerEntry
+from theater_bus.host.peer import PeerAnswer, ask_peer
 from theater_bus.host.progress import Listener, Progress
 from theater_bus.host.reply import MessageReply, acknowledge, refuse
 
@@ -66,7 +68,7 @@ class OpsLane:
                 message.data, None if headers is None else headers.get(CONTENT_TYPE), headers, self._limits
             )
             actor = self._actor
-            entry = actor.type.function(target.function)
+            entry = actor.type.entry(target.function)
             self._admit(message, arrival, entry, request, target.caller)
         except ActorError as error:
             self._refuse(message, request, entry, error, arrival)
@@ -113,11 +115,13 @@ class OpsLane:
             params = entry.codec.check_params(request.cgrf)
         else:
             params = entry.plain_params(request.params, request.form is not Form.MSGPACK, len(message.data))
+        reply = MessageReply(self._connection, message.reply, request)
+        answer: Answer = PeerAnswer(reply, entry, caller) if type(entry) is PeerEntry else reply
         op = Operation(
             actor,
             entry,
             params,
-            MessageReply(self._connection, message.reply, request),
+            answer,
             caller=caller_id,
             proof=_PROOFS[proof],
             scope=scope,
@@ -160,11 +164,24 @@ class OpsLane:
             self._actor.refuse_unadmitted(op, error)
 
     def _enter(self, op: Operation) -> None:
-        actor = self._actor
-        if op.key is None or self._shared.admits(actor, op):
+        actor, entry = self._actor, op.entry
+        if type(entry) is PeerEntry:
+            self._enter_peer(op, entry)
+        elif op.key is None or self._shared.admits(actor, op):
             actor.submit_or_refuse(op)
         if op.path and actor.waits:
             actor.services.calls.waiting.arrived(actor, op.path)
+
+    def _enter_peer(self, op: Operation, entry: PeerEntry) -> None:
+        if not ask_peer(op, entry):
+            if op.trace is not None:
+                op.trace.end(None)
+            return
+        try:
+            if op.key is None or self._shared.admits(self._actor, op):
+                self._actor.submit_or_refuse(op)
+        except ActorError as error:  # the capability hears of what it let in
+            self._actor.refuse_unadmitted(op, error)
 
     def _refuse(
         self,

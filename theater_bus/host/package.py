@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest import Manifest
@@ -17,16 +17,16 @@ from theater_bus.core.values.codec import FunctionCodec, Params, ValueCodec, fun
 from theater_bus.core.values.contract import ImportBinding, check_imports
 from theater_bus.core.values.export_table import Export, exported_functions
 from theater_bus.core.values.metadata import PackageMetadata, parse_metadata
-from theater_bus.core.values.types import Type
+from theater_bus.core.values.types import TupleOf, Type, Unit
 from theater_bus.engine import Budget, Limits, Module
 from theater_bus.errors import FunctionNotFound, SpawnRefused, TooLarge
 
 if TYPE_CHECKING:
     from theater_bus.host.middleware import Middleware
-    from theater_bus.plugins import CapabilityType, PluginRegistry
+    from theater_bus.plugins import CapabilityType, PeerFunction, PluginRegistry
     from theater_bus.telemetry import FunctionSpec, Telemetry
 
-__all__ = ["INIT", "ActorType", "FunctionEntry", "Package", "make_actor_type", "read_package"]
+__all__ = ["INIT", "ActorType", "FunctionEntry", "Package", "PeerEntry", "make_actor_type", "read_package"]
 
 INIT = "theater:simple/actor.init"
 
@@ -82,6 +82,26 @@ class FunctionEntry:
         return params
 
 
+class PeerEntry(FunctionEntry):
+    """A function that reaches one of the actor's capabilities instead of its guest."""
+
+    __slots__ = ("_arguments", "capability", "method", "result")
+
+    def __init__(self, capability: str, peer: PeerFunction, spec: FunctionSpec, decode_nodes: int) -> None:
+        declared = peer.declaration
+        super().__init__(Export(peer.name, peer.interface, declared, "", False, False), spec, decode_nodes)
+        self.capability = capability
+        self.method = peer.method
+        self.result = value_codec(declared.result or Unit())
+        self._arguments = value_codec(TupleOf(tuple(param.type for param in declared.params)))
+
+    def arguments(self, params: Params) -> list[Any]:
+        """The parameters as plain values. Raises `TooLarge`."""
+        codec = self._arguments
+        found: Any = codec.decode(codec.check(params.standalone), self.decode_nodes)
+        return list(found)
+
+
 @dataclass(slots=True, eq=False)
 class ActorType:
     """Everything about an actor that is not its own: shared, never changed after it is made."""
@@ -90,6 +110,7 @@ class ActorType:
     manifest: Manifest
     callable: Mapping[str, FunctionEntry]
     owned: Mapping[str, FunctionEntry]
+    peers: Mapping[str, PeerEntry]
     capabilities: tuple[CapabilityType, ...]
     bindings: tuple[ImportBinding, ...]
     state_type: Type | None
@@ -123,6 +144,10 @@ class ActorType:
         nearest = get_close_matches(name, self.callable, 3)
         hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
         raise FunctionNotFound(f"there is no function {name[:120]!r}.{hint}", function=name[:120], nearest=nearest)
+
+    def entry(self, name: str) -> FunctionEntry:
+        """What a request asks for: a peer function of a capability, or an export. Raises `FunctionNotFound`."""
+        return self.peers.get(name) or self.function(name)
 
     def own_function(self, name: str) -> FunctionEntry:
         """A function as the actor's own capabilities may call it: callbacks included, the lifecycle excluded."""
@@ -178,7 +203,11 @@ def make_actor_type(
             available.setdefault(interface.name, []).append((capability.name, interface))
     check = check_imports(package.metadata, package.module.imports, provided, available)  # type: ignore[arg-type]
     bindings = check.require()
-    claimed = frozenset(name for capability in registry.capabilities.values() for name in capability.calls)
+    claimed = frozenset(
+        name
+        for capability in registry.capabilities.values()
+        for name in (*capability.calls, *(peer.interface for peer in capability.peers.values()))
+    )
     nodes = manifest.limits.decode_nodes
     entries = {
         name: FunctionEntry(export, telemetry.function_spec(name, namespace, actor=listed), nodes)
@@ -192,6 +221,11 @@ def make_actor_type(
         manifest=manifest,
         callable=_exposed({n: e for n, e in entries.items() if n not in owned}, manifest),
         owned=owned,
+        peers={
+            name: PeerEntry(capability.name, peer, telemetry.function_spec(name, namespace, actor=listed), nodes)
+            for capability in capabilities
+            for name, peer in capability.peers.items()
+        },
         capabilities=capabilities,
         bindings=bindings,
         state_type=_state_type(package),

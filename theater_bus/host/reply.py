@@ -12,7 +12,7 @@ from theater_bus.core.wire.response import Encoded, encode_cgrf, encode_error, e
 from theater_bus.errors import ActorError, GuestError, TheaterError, TooLarge
 
 if TYPE_CHECKING:
-    from theater_bus.core.values.codec import Outcome
+    from theater_bus.core.values.codec import Outcome, ValueCodec
     from theater_bus.host.package import FunctionEntry
 
 __all__ = ["MessageReply", "acknowledge", "encode_outcome", "guest_error", "refuse", "send_error"]
@@ -90,15 +90,7 @@ class MessageReply:
             encoded: Encoded = encode_value(outcome.plain(entry.decode_nodes))
         else:
             encoded = encode_outcome(entry, outcome, request)
-        limit = self._connection.max_payload
-        size = len(encoded[0])
-        if size + _HEADER_BYTES > limit:
-            raise TooLarge(
-                f"the result of {entry.name} has {size} bytes as a message, the server takes {limit}. "
-                "Fix: return less, or raise the server's max_payload",
-                size_bytes=size,
-                limit_bytes=limit,
-            )
+        self._check_size(entry.name, encoded)
         self._encoded = encoded
 
     def send(self, entry: FunctionEntry, outcome: Outcome | None, error: ActorError | None) -> None:
@@ -118,3 +110,43 @@ class MessageReply:
                 self._connection.publish(self.subject, self._encoded[0], headers=self._encoded[1])
         except TheaterError as lost:
             log.warning("a reply could not be sent: %s", lost)
+
+    def encode(self, name: str, codec: ValueCodec, value: Any) -> Encoded:
+        """A plain value as the reply of `name`, as the request wants it. Raises `TypeMismatch`, `TooLarge`."""
+        request = self._request
+        form, has_type = request.form, request.has_type
+        tree = codec.encode(value)
+        if request.reply == "none":
+            encoded = encode_void(form, has_type=has_type)
+        elif request.reply == "cgrf":
+            encoded = encode_cgrf(tree.standalone(), form, has_type=has_type)
+        elif form is Form.MSGPACK:
+            encoded = encode_value(codec.decode(tree), form, has_type=has_type)
+        else:
+            plain = codec.decode_json(tree, "string" if request.int64_strings else "number")
+            encoded = encode_value(plain, form, has_type=has_type)
+        self._check_size(name, encoded)
+        return encoded
+
+    def publish(self, encoded: Encoded) -> None:
+        """Send what `encode` made; nothing happens without a reply subject."""
+        if self.subject:
+            self._connection.publish(self.subject, encoded[0], headers=encoded[1])
+
+    def send_error(self, error: ActorError) -> None:
+        """Send an error."""
+        try:
+            send_error(self._connection, self.subject, error, self._request)
+        except TheaterError as lost:
+            log.warning("a reply could not be sent: %s", lost)
+
+    def _check_size(self, name: str, encoded: Encoded) -> None:
+        limit = self._connection.max_payload
+        size = len(encoded[0])
+        if size + _HEADER_BYTES > limit:
+            raise TooLarge(
+                f"the result of {name} has {size} bytes as a message, the server takes {limit}. "
+                "Fix: return less, or raise the server's max_payload",
+                size_bytes=size,
+                limit_bytes=limit,
+            )

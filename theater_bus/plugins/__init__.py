@@ -10,6 +10,7 @@ from theater_bus.plugins.interface import (
     compile_capability,
     method_name,
 )
+from theater_bus.plugins.peer import PeerFunction
 from theater_bus.plugins.registry import HookResult, PluginRegistry
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Found",
     "HookResult",
     "HostFunction",
+    "PeerFunction",
     "Plugin",
     "PluginRegistry",
     "WrongArguments",

@@ -145,6 +145,7 @@ def _names(offer: Offer) -> list[tuple[str, str]]:
     """What must be unique among all plugins."""
     return [
         *(("capability", capability.name) for capability in offer.capabilities),
+        *(("peer function", name) for capability in offer.capabilities for name in capability.peers),
         *(("command", name) for name in offer.commands),
         *(("package scheme", name) for name in offer.package_resolvers),
     ]

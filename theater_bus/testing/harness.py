@@ -245,6 +245,14 @@ class HarnessContext:
         """Ask `actors`. Raises what it raises."""
         return await self.actors(actor, function, list(params or ()))
 
+    async def call_peer(self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int) -> Any:
+        """Ask `actors`. Raises what it raises."""
+        return await self.actors(actor, function, list(params or ()))
+
+    async def reply_to(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Keep the message in `replies`."""
+        self.replies.append((inbox, body, dict(headers or {})))
+
     def queue_call(self, actor: str, function: str, params: list[Any] | None = None) -> None:
         """Keep the call in `queued`."""
         self.queued.append((actor, function, list(params or ())))
