@@ -159,8 +159,10 @@ class Context(Protocol):
         after a recovery. `headers` are those of the message that causes the call; its trace links to theirs.
         """
 
-    def on_operation_end(self, then: Callable[[bool], None]) -> None:
+    def on_operation_end(self, then: Callable[[bool], None], *, kept: bool = False) -> None:
         """Have `then` called once, with whether the current operation took effect: no for an `err`, a trap, a timeout.
+
+        With `kept` it is whether what the operation queued is sent, which it is after an `err` too.
 
         It is called when that is settled, before anybody gets the answer. Of several, the last one is called first, so
         that each can undo what it did. Raises `LookupError` outside a host call.
@@ -184,6 +186,13 @@ class Context(Protocol):
         Within a host call, use `call_actor` and `queue_call`, which take the names of peer functions too. Raises the
         `ActorError` that the other side answered.
         """
+
+    def is_inbox(self, subject: str) -> bool:
+        """Whether `reply_to` and `queue_reply` may send there."""
+
+    @property
+    def will_return(self) -> bool:
+        """Whether the actor stops on this host only, and comes back with its snapshots (its host ends, it moves)."""
 
     async def reply_to(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Send a message to the inbox of a client now. Raises `ChannelClosed` when nobody listens there."""

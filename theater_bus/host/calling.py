@@ -179,6 +179,7 @@ class ActorCalls:
     async def call(self, op: Operation, nested: NestedCall) -> Any:
         """Call another actor in the name of the one that serves `op`, within what is left of `op`; ends with it."""
         actor, target = op.actor, nested.target
+        _check_id(target)
         path = extend_path(op.path, actor.identity.id)
         check_cycle(path, target)
         left_ms = int((op.deadline - actor.services.loop.time()) * 1000)
@@ -210,8 +211,7 @@ class ActorCalls:
 
     def to_actor(self, actor: str, function: str, params: list[Any] | None) -> ToActor:
         """A call to be sent later. Raises `FunctionNotFound`, `ActorNotFound` or `TooLarge` for what never can be."""
-        if not is_name(actor):
-            raise ActorNotFound(f"{actor[:80]!r} is no id of an actor. Fix: 1 to 64 of A-Z a-z 0-9 _ -")
+        _check_id(actor)
         subject = self._subjects.ops(actor, function)
         self._check_size(subject, len(encode_request(params)))
         return ToActor(actor, function, list(params or ()))
@@ -284,3 +284,8 @@ class ActorCalls:
                 size_bytes=size,
                 limit_bytes=limit,
             )
+
+
+def _check_id(actor: str) -> None:
+    if not is_name(actor):
+        raise ActorNotFound(f"{actor[:80]!r} is no id of an actor. Fix: 1 to 64 of A-Z a-z 0-9 _ -", ran="never")

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from theater_bus.capability import ActorIdentity, Children, HostCall, HostCallMiddleware, Logger, Secret, TimeSource
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.instrumentation import Instrumentation
+from theater_bus.core.lifecycle import StopReason
 from theater_bus.core.values.types import Scalar
 from theater_bus.core.wire.deadline import nested_ms
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.engine import HostImport
-from theater_bus.errors import ActorError, ChainTampered, PermissionDenied
+from theater_bus.errors import ActorError, ChainTampered, GuestError, PermissionDenied
 from theater_bus.host.approval import Approvals
 from theater_bus.host.calling import NestedCall, OperationEnd, OwnCall
 from theater_bus.host.capability_bus import ActorBus
@@ -416,9 +417,13 @@ class ActorContext:
         call = OwnCall(self._capability, function, params, then, answered, key, headers)
         return self._actor.services.calls.enqueue(self._actor, call)
 
-    def on_operation_end(self, then: Callable[[bool], None]) -> None:
+    def on_operation_end(self, then: Callable[[bool], None], *, kept: bool = False) -> None:
         """Have `then` called with whether the current operation took effect."""
-        self._frame().op.answers.insert(0, OperationEnd(lambda error: then(error is None)))
+
+        def over(error: ActorError | None) -> None:
+            then(error is None or (kept and isinstance(error, GuestError)))
+
+        self._frame().op.answers.insert(0, OperationEnd(over))
 
     def snapshot_changed(self) -> None:
         """Ask for a checkpoint."""
@@ -454,6 +459,15 @@ class ActorContext:
         calls = self._actor.services.calls
         calls.check_peers(self._capability, function)
         return await calls.call_peer(self._actor, actor, function, list(params or ()), timeout_ms)
+
+    def is_inbox(self, subject: str) -> bool:
+        """Whether `reply_to` and `queue_reply` may send there."""
+        return self._actor.services.replies.allows(subject)
+
+    @property
+    def will_return(self) -> bool:
+        """Whether the actor stops on this host only."""
+        return self._actor.phases.reason in (StopReason.MOVED, StopReason.FENCED)
 
     async def reply_to(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Send a message to the inbox of a client now."""

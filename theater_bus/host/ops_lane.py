@@ -174,6 +174,8 @@ class OpsLane:
 
     def _enter_peer(self, op: Operation, entry: PeerEntry) -> None:
         if not ask_peer(op, entry):
+            if op.progress is not None:
+                op.progress.end()
             if op.trace is not None:
                 op.trace.end(None)
             return

@@ -123,6 +123,7 @@ class HarnessContext:
         self.guest_lines: list[str] = []
         self.enqueued: list[tuple[str, list[Any]]] = []
         self.queued: list[tuple[str, str, list[Any]]] = []
+        self.will_return = False
         self.replies: list[tuple[str, bytes, dict[str, str]]] = []
         self.failures: list[str] = []
         self.shutdowns: list[bytes | None] = []
@@ -223,7 +224,7 @@ class HarnessContext:
         """End the oldest call that `enqueued` holds, as the actor would, with an error or an answer; take it out."""
         self._finish(0, error, answer)
 
-    def on_operation_end(self, then: Callable[[bool], None]) -> None:
+    def on_operation_end(self, then: Callable[[bool], None], *, kept: bool = False) -> None:
         """Have `then` called when the current call is over: each one is an operation, which a raised error undoes."""
         _current().ends.insert(0, then)
 
@@ -248,6 +249,10 @@ class HarnessContext:
     async def call_peer(self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int) -> Any:
         """Ask `actors`. Raises what it raises."""
         return await self.actors(actor, function, list(params or ()))
+
+    def is_inbox(self, subject: str) -> bool:
+        """Whether it begins with `_INBOX.`."""
+        return subject.startswith("_INBOX.")
 
     async def reply_to(self, inbox: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
         """Keep the message in `replies`."""
