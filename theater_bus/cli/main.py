@@ -31,7 +31,7 @@ COMMANDS: Final = {
         "Run",
         demo="See everything at work in one minute, on this machine alone.",
         serve="Run a host: the process that actors live in.",
-        init="Prepare a namespace: its object store.",
+        init="Prepare a namespace: what its hosts may not make themselves.",
         spawn="Start an actor from its manifest.",
     ),
     **_listed(

@@ -27,6 +27,7 @@ ASKED: dict[Channel, dict[str, dict[str, Any]]] = {
         "resume": {},
         "cancel": {"op": "k"},
         "waiting": {"path": ["b"]},
+        "approve": {"id": "nothing"},
         "shutdown": {"wait": True},
         "terminate": {"wait": True},
     },
@@ -64,7 +65,9 @@ async def test_every_answer_has_exactly_the_fields_that_its_verb_declares(stage:
         Channel.INFO: await answers(stage, Channel.INFO, "a"),
         Channel.FLEET: await answers(stage, Channel.FLEET, ""),
         Channel.CONTROL: {
-            **await answers(stage, Channel.CONTROL, "a", ["pause", "resume", "cancel", "waiting", "shutdown"]),
+            **await answers(
+                stage, Channel.CONTROL, "a", ["pause", "resume", "cancel", "waiting", "approve", "shutdown"]
+            ),
             **await answers(stage, Channel.CONTROL, "b", ["terminate"]),
         },
         Channel.HOST: await answers(stage, Channel.HOST, host.id, spawn=spawn),

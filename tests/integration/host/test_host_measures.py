@@ -186,6 +186,8 @@ ELSEWHERE = {
     "metric theater.outbox.depth",
     "log event outbox.undelivered",
     "log event actor.orphaned",
+    "log event approval.wanted",
+    "log event approval.decided",
 }
 
 
