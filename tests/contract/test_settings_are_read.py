@@ -53,7 +53,7 @@ def reads(pattern: str) -> frozenset[str]:
         (HostSettings, ("host/*.py",)),
         (BusSettings, ("bus/*.py",)),
         (EngineSettings, ("engine/*.py",)),
-        (InstanceLimits, ("engine/*.py",)),
+        (InstanceLimits, ("engine/*.py", "engine/component/*.py")),
         (Manifest, ("host/*.py", "core/manifest/*.py")),
         (Limits, ("host/*.py", "core/manifest/schema.py")),
         (ChainSettings, ("host/*.py", "core/manifest/schema.py")),

@@ -55,6 +55,7 @@ from theater_bus.capability.secret import (
     secret_name,
     with_secrets,
 )
+from theater_bus.capability.wit import WitCapability
 from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, SECRETS, STRINGS, SUBJECTS
 
 __all__ = [
@@ -110,6 +111,7 @@ __all__ = [
     "StreamMessage",
     "Streams",
     "TimeSource",
+    "WitCapability",
     "blocking",
     "has_handle",
     "hide_secrets",

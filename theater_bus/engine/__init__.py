@@ -3,6 +3,8 @@
 Bytes in, bytes out: this package knows neither plain values nor actors nor NATS, and it alone imports wasmtime.
 """
 
+from theater_bus.engine.component.component import Component
+from theater_bus.engine.component.instance import ComponentInstance
 from theater_bus.engine.engine import Engine
 from theater_bus.engine.inspection import ModuleInfo, inspect, wat2wasm
 from theater_bus.engine.instance import HostFunction, HostImport, Instance
@@ -14,6 +16,8 @@ from theater_bus.engine.turn import Turn
 __all__ = [
     "Budget",
     "CallResult",
+    "Component",
+    "ComponentInstance",
     "Engine",
     "EngineSettings",
     "Generation",

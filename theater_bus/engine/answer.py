@@ -5,36 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from theater_bus.engine.eager import Running
 from theater_bus.engine.outcome import GuestFailure
 
 if TYPE_CHECKING:
-    from theater_bus.engine.hostcall import Ask
-    from theater_bus.engine.instance import Instance
+    from theater_bus.engine.flight import Callee
 
-__all__ = ["answer_of", "ask_host", "fatal"]
+__all__ = ["Question", "answer_of", "ask_host", "fatal"]
 
 _FATAL: Final = (KeyboardInterrupt, SystemExit)
 
 
+class Question(Protocol):
+    """A host call that a guest made and waits for."""
+
+    which: int
+    fresh: bool
+    answer: bytes | GuestFailure | None
+
+    def data(self, instance: Any) -> bytes | None:
+        """The encoded argument; None where the guest pointed to what is not its memory."""
+
+
 def ask_host(
-    instance: Instance, ask: Ask, context: Context, later: Callable[[asyncio.Task[bytes]], None]
+    callee: Callee, ask: Question, context: Context, later: Callable[[asyncio.Task[bytes]], None]
 ) -> Running | None:
     """Call the host function that the guest asked for.
 
     None: the answer, or the failure to end the call with, is in `ask.answer`. Otherwise a coroutine goes on, and
     `later` is called with its task at its end.
     """
-    data = instance.read(ask.pointer, ask.length)
+    data = ask.data(callee)
     if data is None:
         ask.answer = GuestFailure("out-of-bounds", "a host call's argument lies outside the guest's memory")
         return None
-    runtime = instance.runtime
+    runtime = callee.runtime
     allowance = runtime.turn.enter()
     try:
-        answer = context.run(instance.calls[ask.which], data)
+        answer = context.run(callee.calls[ask.which], data)
         if answer.__class__ is not bytes and isinstance(answer, Coroutine):
             answer = runtime.carriers.start(answer, context, later)  # type: ignore[assignment]
     except BaseException as error:  # noqa: BLE001 - becomes the failure of the call

@@ -10,17 +10,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-__all__ = ["map_budget", "maps_of_instance"]
+__all__ = ["map_budget", "maps_of_component", "maps_of_instance"]
 
 SHARE: Final = 0.8
 _STACK_MAPS: Final = 2
 _MEMORY_MAPS: Final = 2
+_COMPONENT_MEMORY_MAPS: Final = 4
 _WITHOUT_PROC: Final = 40_000
 
 
 def maps_of_instance(memories: int) -> int:
     """The kernel maps that an instance with this many memories takes, after its first call."""
     return _STACK_MAPS + _MEMORY_MAPS * memories
+
+
+def maps_of_component(memories: int) -> int:
+    """The kernel maps of a component's instance: a memory that grew has, besides, the part that is still shared."""
+    return _STACK_MAPS + _COMPONENT_MEMORY_MAPS * memories
 
 
 def map_budget(proc: Path = Path("/proc")) -> int:

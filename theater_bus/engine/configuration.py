@@ -9,7 +9,7 @@ from typing import Final
 from theater_bus.engine.ffi import REQUIRED_WASMTIME
 from theater_bus.engine.weave import WEAVE_VERSION
 
-__all__ = ["FLAGS", "cache_key"]
+__all__ = ["COMPONENT_FLAGS", "FLAGS", "cache_key"]
 
 FLAGS: Final = (
     # fibers, and yielding from them
@@ -43,7 +43,23 @@ FLAGS: Final = (
 )
 
 
-def cache_key() -> str:
+_FOR_COMPONENTS: Final = {
+    # the memory of a language runtime is an image of ten megabytes: instances share what they do not change
+    "memory_init_cow": 1,
+    # and it grows: within its reservation it stays where it is, and keeps sharing
+    "memory_reservation_for_growth": 16 * 1024 * 1024,
+}
+COMPONENT_FLAGS: Final = tuple((name, _FOR_COMPONENTS.get(name, value)) for name, value in FLAGS)
+"""The configuration for components: the same but for how memory is made."""
+
+
+def cache_key(flags: tuple[tuple[str, int], ...] | None = None) -> str:
     """What a compiled artifact depends on besides the module: engine, configuration, weaving, processor."""
-    parts = (REQUIRED_WASMTIME, repr(FLAGS), str(WEAVE_VERSION), platform.machine(), platform.system())
+    parts = (
+        REQUIRED_WASMTIME,
+        repr(FLAGS if flags is None else flags),
+        str(WEAVE_VERSION),
+        platform.machine(),
+        platform.system(),
+    )
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]

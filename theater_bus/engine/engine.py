@@ -12,13 +12,18 @@ from weakref import WeakSet
 
 from theater_bus.core.instrumentation import SILENT, Instrumentation
 from theater_bus.engine import ffi
-from theater_bus.engine.capacity import map_budget, maps_of_instance
+from theater_bus.engine.capacity import map_budget, maps_of_component, maps_of_instance
+from theater_bus.engine.component.component import CompiledComponent, Component
+from theater_bus.engine.component.factory import Components
+from theater_bus.engine.component.instance import ComponentInstance
 from theater_bus.engine.configuration import FLAGS
+from theater_bus.engine.ffi_component import check_symbols
 from theater_bus.engine.hostcall import Callbacks
 from theater_bus.engine.instance import HostFunction, HostImport, Instance
 from theater_bus.engine.loader import Loader, check_format
 from theater_bus.engine.module import Compiled, Module
 from theater_bus.engine.outcome import CallResult
+from theater_bus.engine.outline import is_component
 from theater_bus.engine.runtime import Runtime
 from theater_bus.engine.settings import Budget, EngineSettings, Limits
 from theater_bus.engine.turn import Turn
@@ -41,7 +46,7 @@ class Engine:
     """
 
     def __init__(self, settings: EngineSettings | None = None, instrumentation: Instrumentation = SILENT) -> None:
-        ffi.check_runtime()
+        ffi.check_runtime(check_symbols)
         self.settings = settings or EngineSettings()
         self._instrumentation = instrumentation
         self._engine = ffi.make_engine(FLAGS)
@@ -49,10 +54,11 @@ class Engine:
         self._compilers = ThreadPoolExecutor(self.settings.compile_threads, "theater-bus-compiler")
         self._runtime: Runtime | None = None
         self._callbacks: Callbacks | None = None
-        self._modules: OrderedDict[str, Module] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[Module]] = {}
+        self._components: Components | None = None
+        self._modules: OrderedDict[str, Module | Component] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[Module | Component]] = {}
         self._linkers: dict[tuple[tuple[str, str], ...], int] = {}
-        self._compiled: WeakSet[Compiled] = WeakSet()
+        self._compiled: WeakSet[Compiled | CompiledComponent] = WeakSet()
         self._closed = False
         self._map_budget = map_budget()
 
@@ -86,8 +92,10 @@ class Engine:
 
     # -- modules -------------------------------------------------------------------------------------------------
 
-    async def load(self, wasm: bytes) -> Module:
-        """The compiled module for these bytes, compiled at most once per process (and per cache directory).
+    async def load(self, wasm: bytes) -> Module | Component:
+        """The compiled guest for these bytes, compiled at most once per process (and per cache directory).
+
+        The first eight bytes decide whether it is a Pack module or a component.
 
         Raises SpawnRefused for what cannot be a guest here, with the reason and what to do.
         """
@@ -108,14 +116,20 @@ class Engine:
             task.add_done_callback(lambda done: self._loaded(sha256, done))
         return await asyncio.shield(task)
 
-    async def _load(self, wasm: bytes, sha256: str) -> Module:
+    async def _load(self, wasm: bytes, sha256: str) -> Module | Component:
         runtime = self._bind()
+        if is_component(wasm):
+            if self._components is None:
+                self._components = Components(runtime, self.settings, self._instrumentation)
+            component = await runtime.loop.run_in_executor(self._compilers, self._components.load, wasm, sha256)
+            self._compiled.add(component.compiled)
+            return component
         module = await runtime.loop.run_in_executor(self._compilers, self._loader.load, wasm, sha256)
         self._compiled.add(module.compiled)
         await self._read_metadata(module)
         return module
 
-    def _loaded(self, sha256: str, task: asyncio.Task[Module]) -> None:
+    def _loaded(self, sha256: str, task: asyncio.Task[Module | Component]) -> None:
         self._loading.pop(sha256, None)
         if task.cancelled() or task.exception() is not None:
             return
@@ -128,7 +142,7 @@ class Engine:
         if "__pack_types" not in module.exports:
             return
         imports = [HostImport(interface, function, _refuse) for interface, function in module.imports]
-        instance = self.instantiate_now(module, imports, _METADATA_LIMITS)
+        instance = self._module(module, imports, _METADATA_LIMITS)
         ended: asyncio.Future[CallResult] = self._bind().loop.create_future()
         try:
             result = instance.call_metadata(_METADATA_BUDGET, ended.set_result)
@@ -146,7 +160,9 @@ class Engine:
 
     # -- instances -----------------------------------------------------------------------------------------------
 
-    async def instantiate(self, module: Module, imports: Sequence[HostImport], limits: Limits) -> Instance:
+    async def instantiate(
+        self, module: Module | Component, imports: Sequence[HostImport], limits: Limits
+    ) -> Instance | ComponentInstance:
         """A fresh instance of `module` with these host functions, in any order; more than it imports is fine.
 
         Raises SpawnRefused naming the imports that are missing or the limit that the module's own declarations
@@ -154,11 +170,29 @@ class Engine:
         """
         return self.instantiate_now(module, imports, limits)
 
-    def instantiate_now(self, module: Module, imports: Sequence[HostImport], limits: Limits) -> Instance:
+    def instantiate_now(
+        self, module: Module | Component, imports: Sequence[HostImport], limits: Limits
+    ) -> Instance | ComponentInstance:
         """`instantiate` without an await, for replacing an instance: no guest code runs before its first call."""
+        if isinstance(module, Component):
+            return self._component(module, imports, limits)
+        return self._module(module, imports, limits)
+
+    def _component(self, component: Component, imports: Sequence[HostImport], limits: Limits) -> ComponentInstance:
         runtime = self._bind()
-        calls = _resolve(module, imports)
-        self._check_capacity(runtime, module)
+        assert self._components is not None
+        calls = _resolve(component.imports, imports, component.imports)
+        maps = maps_of_component(component.memories)
+        self._check_capacity(runtime, maps)
+        instance = self._components.instantiate(runtime, component, calls, limits, maps)
+        runtime.instances[instance.context] = instance
+        runtime.maps += maps
+        return instance
+
+    def _module(self, module: Module, imports: Sequence[HostImport], limits: Limits) -> Instance:
+        runtime = self._bind()
+        calls = _resolve(module.imports, imports, sorted(module.imports))
+        self._check_capacity(runtime, maps_of_instance(module.memories))
         pre = module.compiled.instance_pre or self._prepare(module)
         place = self._place(runtime, module, pre, limits)
         instance = Instance(runtime, module, limits, calls, place)
@@ -169,13 +203,13 @@ class Engine:
             instance.record = self._callbacks.record(place[1])
         return instance
 
-    def _check_capacity(self, runtime: Runtime, module: Module) -> None:
+    def _check_capacity(self, runtime: Runtime, maps: int) -> None:
         alive, most = len(runtime.instances), self.settings.max_instances
         if most is not None and alive >= most:
             raise Overloaded(
                 f"{alive} instances are alive, {most} are allowed (max_instances)", bound="max_instances", limit=most
             )
-        if runtime.maps + maps_of_instance(module.memories) > self._map_budget:
+        if runtime.maps + maps > self._map_budget:
             raise Overloaded(
                 f"{alive} instances are alive, and the kernel's memory maps for another are not there "
                 "(vm.max_map_count). Fix: use more hosts, or raise that sysctl",
@@ -236,6 +270,8 @@ class Engine:
             compiled.free()
         for linker in self._linkers.values():
             ffi.delete_linker(linker)
+        if self._components is not None:
+            self._components.close()
         ffi.delete_engine(self._engine)
 
     def _bind(self) -> Runtime:
@@ -249,20 +285,20 @@ class Engine:
         return runtime
 
 
-def _resolve(module: Module, imports: Sequence[HostImport]) -> tuple[HostFunction, ...]:
+def _resolve(
+    needed: Sequence[tuple[str, str]], imports: Sequence[HostImport], order: Sequence[tuple[str, str]]
+) -> tuple[HostFunction, ...]:
     """The host functions in the order of the linker's keys."""
-    if not module.imports:
+    if not needed:
         return ()
     offered = {(entry.interface, entry.function): entry.call for entry in imports}
-    missing = [
-        f"{interface}.{function}" for interface, function in module.imports if (interface, function) not in offered
-    ]
+    missing = [f"{interface}.{function}" for interface, function in needed if (interface, function) not in offered]
     if missing:
         raise SpawnRefused(
             f"the module imports {', '.join(missing)}, which no capability of this actor provides. Fix: declare the "
             "capability in the manifest"
         )
-    return tuple(offered[key] for key in sorted(module.imports))
+    return tuple(offered[key] for key in order)
 
 
 def _refuse(data: bytes) -> bytes | Coroutine[Any, Any, bytes]:

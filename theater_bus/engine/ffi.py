@@ -33,8 +33,11 @@ __all__ = [
     "Frame",
     "NativeError",
     "Trap",
+    "address_of",
+    "bindings",
     "call_async",
     "caller_context",
+    "check_error",
     "check_runtime",
     "context_of",
     "delete_future",
@@ -47,20 +50,26 @@ __all__ = [
     "increment_epoch",
     "instance_pre",
     "instantiate_async",
+    "library",
+    "limit_component_store",
     "limit_store",
     "linker_define",
+    "long_call",
     "make_engine",
     "make_linker",
     "make_module",
     "make_store",
+    "memory_at",
     "memory_base",
     "memory_size",
     "memory_view",
     "poll",
     "serialize",
     "set_epoch_deadline",
+    "short_call",
     "take_error",
     "take_trap",
+    "take_vector",
     "text_to_wasm",
     "trap_new",
     "yield_at_deadline",
@@ -102,8 +111,8 @@ class Trap(Exception):
         super().__init__(text)
 
 
-def check_runtime() -> None:
-    """Refuse to start on a wasmtime whose private layout this module does not know."""
+def check_runtime(more: Callable[[], Sequence[str]] = tuple) -> None:
+    """Refuse to start on a wasmtime whose private layout this module does not know; `more` names what else it lacks."""
     try:
         found = version("wasmtime")
     except PackageNotFoundError:
@@ -115,7 +124,7 @@ def check_runtime() -> None:
         seen = ctypes.sizeof(getattr(bindings, name))
         if seen != size:
             raise ConfigurationError("wasmtime", f"{name} has {seen} bytes, {size} are expected", fix)
-    missing = [name for name in _SYMBOLS if not hasattr(library, name)]
+    missing = [*(name for name in _SYMBOLS if not hasattr(library, name)), *more()]
     if missing:
         raise ConfigurationError("wasmtime", f"the library lacks {', '.join(missing)}", fix)
 
@@ -124,69 +133,71 @@ def _address(symbol: str) -> int:
     return cast("int", ctypes.cast(getattr(library, symbol), c_void_p).value)
 
 
-def _short(symbol: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+def short_call(symbol: str, result: Any, *arguments: Any) -> Callable[..., Any]:
     """A prototype that keeps the GIL: for calls that run no guest code and return in about a microsecond."""
     return cast("Callable[..., Any]", PYFUNCTYPE(result, *arguments)(_address(symbol)))
 
 
-def _long(symbol: str, result: Any, *arguments: Any) -> Callable[..., Any]:
+def long_call(symbol: str, result: Any, *arguments: Any) -> Callable[..., Any]:
     """A prototype that releases the GIL: for calls that may take long."""
     return cast("Callable[..., Any]", CFUNCTYPE(result, *arguments)(_address(symbol)))
 
 
 _P = c_void_p
 
-poll: Callable[[int], bool] = _long("wasmtime_call_future_poll", c_bool, _P)
+poll: Callable[[int], bool] = long_call("wasmtime_call_future_poll", c_bool, _P)
 """Run the future's guest until it finishes (True), suspends or yields (False)."""
 
-delete_future: Callable[[int], None] = _short("wasmtime_call_future_delete", None, _P)
+delete_future: Callable[[int], None] = short_call("wasmtime_call_future_delete", None, _P)
 """Drop a future; a suspended guest is unwound."""
 
-call_async: Callable[..., int] = _short("wasmtime_func_call_async", _P, _P, _P, _P, c_size_t, _P, c_size_t, _P, _P)
+call_async: Callable[..., int] = short_call("wasmtime_func_call_async", _P, _P, _P, _P, c_size_t, _P, c_size_t, _P, _P)
 """`call_async(context, *frame.tail)` → future. Nothing runs before the first poll."""
 
-set_epoch_deadline: Callable[[int, int], None] = _short("wasmtime_context_set_epoch_deadline", None, _P, c_uint64)
-increment_epoch: Callable[[int], None] = _short("wasmtime_engine_increment_epoch", None, _P)
-context_of: Callable[[int], int] = _short("wasmtime_store_context", _P, _P)
-caller_context: Callable[[int], int] = _short("wasmtime_caller_context", _P, _P)
-delete_store: Callable[[int], None] = _short("wasmtime_store_delete", None, _P)
-delete_linker: Callable[[int], None] = _short("wasmtime_linker_delete", None, _P)
-delete_module: Callable[[int], None] = _short("wasmtime_module_delete", None, _P)
-delete_engine: Callable[[int], None] = _short("wasm_engine_delete", None, _P)
-delete_instance_pre: Callable[[int], None] = _short("wasmtime_instance_pre_delete", None, _P)
-memory_base: Callable[[int, bytes], int | None] = _short("wasmtime_memory_data", _P, _P, c_char_p)
-memory_size: Callable[[int, bytes], int] = _short("wasmtime_memory_data_size", c_size_t, _P, c_char_p)
+set_epoch_deadline: Callable[[int, int], None] = short_call("wasmtime_context_set_epoch_deadline", None, _P, c_uint64)
+increment_epoch: Callable[[int], None] = short_call("wasmtime_engine_increment_epoch", None, _P)
+context_of: Callable[[int], int] = short_call("wasmtime_store_context", _P, _P)
+caller_context: Callable[[int], int] = short_call("wasmtime_caller_context", _P, _P)
+delete_store: Callable[[int], None] = short_call("wasmtime_store_delete", None, _P)
+delete_linker: Callable[[int], None] = short_call("wasmtime_linker_delete", None, _P)
+delete_module: Callable[[int], None] = short_call("wasmtime_module_delete", None, _P)
+delete_engine: Callable[[int], None] = short_call("wasm_engine_delete", None, _P)
+delete_instance_pre: Callable[[int], None] = short_call("wasmtime_instance_pre_delete", None, _P)
+memory_base: Callable[[int, bytes], int | None] = short_call("wasmtime_memory_data", _P, _P, c_char_p)
+memory_size: Callable[[int, bytes], int] = short_call("wasmtime_memory_data_size", c_size_t, _P, c_char_p)
 
-_store_new = _short("wasmtime_store_new", _P, _P, _P, _P)
-_store_limiter = _short("wasmtime_store_limiter", None, _P, c_int64, c_int64, c_int64, c_int64, c_int64)
+_store_new = short_call("wasmtime_store_new", _P, _P, _P, _P)
+_store_limiter = short_call("wasmtime_store_limiter", None, _P, c_int64, c_int64, c_int64, c_int64, c_int64)
 # The header announces an error as its result, but the function returns nothing: what is in the register is not one.
-_yield_and_update = _short("wasmtime_context_epoch_deadline_async_yield_and_update", None, _P, c_uint64)
-_export_get = _short("wasmtime_instance_export_get", c_bool, _P, c_char_p, c_char_p, c_size_t, _P)
-_trap_new = _short("wasmtime_trap_new", _P, c_char_p, c_size_t)
-_trap_code = _short("wasmtime_trap_code", c_bool, _P, _P)
-_trap_message = _short("wasm_trap_message", None, _P, _P)
-_trap_delete = _short("wasm_trap_delete", None, _P)
-_error_message = _short("wasmtime_error_message", None, _P, _P)
-_error_delete = _short("wasmtime_error_delete", None, _P)
-_bytes_delete = _short("wasm_byte_vec_delete", None, _P)
-_engine_new = _short("wasm_engine_new_with_config", _P, _P)
-_config_new = _short("wasm_config_new", _P)
-_linker_new = _short("wasmtime_linker_new", _P, _P)
-_linker_define = _short(
+_yield_and_update = short_call("wasmtime_context_epoch_deadline_async_yield_and_update", None, _P, c_uint64)
+_export_get = short_call("wasmtime_instance_export_get", c_bool, _P, c_char_p, c_char_p, c_size_t, _P)
+_trap_new = short_call("wasmtime_trap_new", _P, c_char_p, c_size_t)
+_trap_code = short_call("wasmtime_trap_code", c_bool, _P, _P)
+_trap_message = short_call("wasm_trap_message", None, _P, _P)
+_trap_delete = short_call("wasm_trap_delete", None, _P)
+_error_message = short_call("wasmtime_error_message", None, _P, _P)
+_error_delete = short_call("wasmtime_error_delete", None, _P)
+_bytes_delete = short_call("wasm_byte_vec_delete", None, _P)
+_engine_new = short_call("wasm_engine_new_with_config", _P, _P)
+_config_new = short_call("wasm_config_new", _P)
+_linker_new = short_call("wasmtime_linker_new", _P, _P)
+_linker_define = short_call(
     "wasmtime_linker_define_async_func", _P, _P, c_char_p, c_size_t, c_char_p, c_size_t, _P, _P, c_size_t, _P
 )
-_valtype_new = _short("wasm_valtype_new", _P, ctypes.c_uint8)
-_valtypes_new = _short("wasm_valtype_vec_new", None, _P, c_size_t, _P)
-_functype_new = _short("wasm_functype_new", _P, _P, _P)
-_functype_delete = _short("wasm_functype_delete", None, _P)
-_pre_new = _short("wasmtime_linker_instantiate_pre", _P, _P, _P, _P)
-_pre_start = _short("wasmtime_instance_pre_instantiate_async", _P, _P, _P, _P, _P, _P)
-_module_new = _long("wasmtime_module_new", _P, _P, c_char_p, c_size_t, _P)
-_module_serialize = _long("wasmtime_module_serialize", _P, _P, _P)
-_module_open = _long("wasmtime_module_deserialize_file", _P, _P, c_char_p, _P)
+_valtype_new = short_call("wasm_valtype_new", _P, ctypes.c_uint8)
+_valtypes_new = short_call("wasm_valtype_vec_new", None, _P, c_size_t, _P)
+_functype_new = short_call("wasm_functype_new", _P, _P, _P)
+_functype_delete = short_call("wasm_functype_delete", None, _P)
+_pre_new = short_call("wasmtime_linker_instantiate_pre", _P, _P, _P, _P)
+_pre_start = short_call("wasmtime_instance_pre_instantiate_async", _P, _P, _P, _P, _P, _P)
+_module_new = long_call("wasmtime_module_new", _P, _P, c_char_p, c_size_t, _P)
+_module_serialize = long_call("wasmtime_module_serialize", _P, _P, _P)
+_module_open = long_call("wasmtime_module_deserialize_file", _P, _P, c_char_p, _P)
 _from_memory: Callable[[int, int, int], memoryview] = PYFUNCTYPE(ctypes.py_object, _P, c_ssize_t, c_int)(
     ("PyMemoryView_FromMemory", ctypes.pythonapi)
 )
+address_of: Callable[[bytes], int] = PYFUNCTYPE(_P, ctypes.py_object)(("PyBytes_AsString", ctypes.pythonapi))
+"""Where the content of a bytes object lies, for as long as the object lives."""
 
 ASYNC_CALLBACK = CFUNCTYPE(None, *([c_size_t] * 8))
 """A host function: env, caller, args, nargs, results, nresults, &trap, &continuation."""
@@ -237,7 +248,7 @@ def make_engine(flags: Sequence[tuple[str, int]]) -> int:
     config = _config_new()
     for name, value in flags:
         kind = bindings.__dict__[f"_wasmtime_config_{name}_set"].argtypes[1]
-        _short(f"wasmtime_config_{name}_set", None, _P, kind)(config, value)
+        short_call(f"wasmtime_config_{name}_set", None, _P, kind)(config, value)
     return cast("int", _engine_new(config))
 
 
@@ -260,12 +271,18 @@ def take_trap(trap: int) -> Trap:
 def _take_bytes(function: Callable[..., Any], source: int) -> bytes:
     vector = bindings.wasm_byte_vec_t()
     function(source, ctypes.addressof(vector))
+    return take_vector(vector)
+
+
+def take_vector(vector: Any) -> bytes:
+    """The content of a `wasm_byte_vec_t`, which is deleted."""
     data = ctypes.string_at(vector.data, vector.size) if vector.size else b""
     _bytes_delete(ctypes.addressof(vector))
     return data
 
 
-def _check(error: int | None) -> None:
+def check_error(error: int | None) -> None:
+    """Raise the error that a function of the C API returned, as `NativeError`; it is deleted."""
     if error:
         raise NativeError(take_error(error))
 
@@ -273,23 +290,21 @@ def _check(error: int | None) -> None:
 def make_module(engine: int, wasm: bytes) -> int:
     """Compile. Takes long and releases the GIL: call it from a worker thread."""
     out = c_void_p()
-    _check(_module_new(engine, wasm, len(wasm), ctypes.addressof(out)))
+    check_error(_module_new(engine, wasm, len(wasm), ctypes.addressof(out)))
     return cast("int", out.value)
 
 
 def serialize(module: int) -> bytes:
     """The compiled artifact of `module`, for `deserialize_file` of the same engine configuration."""
     vector = bindings.wasm_byte_vec_t()
-    _check(_module_serialize(module, ctypes.addressof(vector)))
-    data = ctypes.string_at(vector.data, vector.size)
-    _bytes_delete(ctypes.addressof(vector))
-    return data
+    check_error(_module_serialize(module, ctypes.addressof(vector)))
+    return take_vector(vector)
 
 
 def deserialize_file(engine: int, path: str) -> int:
     """Map an artifact. Its bytes become machine code: the caller has verified them."""
     out = c_void_p()
-    _check(_module_open(engine, path.encode(), ctypes.addressof(out)))
+    check_error(_module_open(engine, path.encode(), ctypes.addressof(out)))
     return cast("int", out.value)
 
 
@@ -301,6 +316,13 @@ def make_store(engine: int) -> int:
 def limit_store(store: int, memory_bytes: int, table_elements: int, memories: int, tables: int) -> None:
     """Bound what the one instance of `store` may hold. `memory.grow` beyond it returns -1."""
     _store_limiter(store, memory_bytes, table_elements, 1, tables, memories)
+
+
+def limit_component_store(
+    store: int, memory_bytes: int, table_elements: int, memories: int, tables: int, instances: int
+) -> None:
+    """Bound what a component may hold; it consists of several core instances."""
+    _store_limiter(store, memory_bytes, table_elements, instances, tables, memories)
 
 
 def yield_at_deadline(context: int) -> None:
@@ -323,7 +345,7 @@ def linker_define(linker: int, module: str, name: str, callback: Any, env: int) 
         linker, module_raw, len(module_raw), name_raw, len(name_raw), function_type, address, env, None
     )
     _functype_delete(function_type)
-    _check(error)
+    check_error(error)
 
 
 def _value_types(count: int) -> Any:
@@ -337,7 +359,7 @@ def _value_types(count: int) -> Any:
 def instance_pre(linker: int, module: int) -> int:
     """Everything about instantiating `module` that does not depend on the store."""
     out = c_void_p()
-    _check(_pre_new(linker, module, ctypes.addressof(out)))
+    check_error(_pre_new(linker, module, ctypes.addressof(out)))
     return cast("int", out.value)
 
 
@@ -359,6 +381,11 @@ def export(context: int, instance: bytes, name: bytes, kind: int) -> bytes | Non
 def memory_view(context: int, memory: bytes) -> memoryview:
     """A writable view of the memory as it is now; stale after it grew, deadly after its store is deleted."""
     return _from_memory(memory_base(context, memory) or 0, memory_size(context, memory), 0x200)
+
+
+def memory_at(address: int, size: int) -> memoryview:
+    """A read-only view of memory that is C's; deadly after C frees it."""
+    return _from_memory(address, size, 0x100)
 
 
 def trap_new(message: str) -> int:

@@ -10,23 +10,24 @@ Invariants
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from enum import Enum
 from time import thread_time_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from theater_bus.engine import ffi
-from theater_bus.engine.answer import answer_of, ask_host, fatal
-from theater_bus.engine.hostcall import Ask
-from theater_bus.engine.outcome import CallResult, GuestFailure, failure_of_trap, near_memory_limit
+from theater_bus.engine.answer import Question, answer_of, ask_host, fatal
+from theater_bus.engine.outcome import CallResult, GuestFailure, near_memory_limit
 
 if TYPE_CHECKING:
     from theater_bus.engine.eager import Running
-    from theater_bus.engine.instance import Instance
-    from theater_bus.engine.settings import Budget
+    from theater_bus.engine.instance import HostFunction
+    from theater_bus.engine.runtime import Runtime
+    from theater_bus.engine.settings import Budget, Limits
 
-__all__ = ["Flight", "Place"]
+__all__ = ["Callee", "Flight", "Place"]
 
 
 class Place(Enum):
@@ -39,51 +40,71 @@ class Place(Enum):
     OVER = "over"
 
 
-class Flight:
-    """One call in progress. Made, advanced and ended on the loop's thread; polled there or in the pool."""
+class Callee(Protocol):
+    """The instance that a flight is a call of."""
+
+    runtime: Runtime
+    limits: Limits
+    fault: GuestFailure | None
+
+    @property
+    def ask(self) -> Question | None:
+        """The host call that the guest waits for."""
+
+    @property
+    def calls(self) -> Sequence[HostFunction]:
+        """The host functions, in the order of their numbers."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """The size of the guest's memory as last seen."""
+
+    def landed(self) -> None:
+        """The call in progress has ended."""
+
+    def delete(self) -> None:
+        """Free the store."""
+
+
+class Flight(ABC):
+    """One call in progress. Made, advanced and ended on the loop's thread; polled there or in the pool.
+
+    Each kind of guest has its own: how a future is made (`_start`), what is read from one that has finished
+    (`_finish_stage`), and what is deleted with one that has not (`_drop`).
+    """
 
     __slots__ = (
         "budget_ns",
+        "callee",
         "context",
         "cpu_ns",
-        "data",
         "done",
-        "entry",
         "failure",
         "fatal",
-        "frame",
         "future",
         "inline",
-        "instance",
         "own_ns",
         "place",
         "polled",
         "promoted",
         "result",
         "running",
-        "running_function",
         "slices",
         "timer",
     )
 
     def __init__(
         self,
-        instance: Instance,
-        entry: bytes,
-        data: bytes,
+        callee: Callee,
         budget: Budget,
         done: Callable[[CallResult], None],
         context: Context | None,
     ) -> None:
-        self.instance = instance
-        self.entry = entry
-        self.data = data
+        self.callee = callee
         self.budget_ns = int(budget.cpu_ms * 1_000_000)
         self.done = done
         self.context = context
-        self.frame: ffi.Frame | None = None
         self.future = 0
-        self.running_function = False
         self.place = Place.LOOP
         self.cpu_ns = self.own_ns = self.slices = 0
         self.promoted = self.inline = self.polled = False
@@ -92,22 +113,9 @@ class Flight:
         self.result: CallResult | None = None
         self.running: Running | None = None
         self.timer: asyncio.TimerHandle | None = None
-        instance.flight = self
-        instance.runtime.flights.add(self)
+        callee.runtime.flights.add(self)
 
     # -- on the loop ---------------------------------------------------------------------------------------------
-
-    def adopt_inline(self, frame: ffi.Frame, future: int, spent_ns: int, finished: bool) -> CallResult | None:
-        """Take over a future after its first poll, from inside `call`. Returns the result if that ends the call."""
-        self.frame, self.future, self.running_function = frame, future, True
-        # The first poll was timed by the wall clock, since a thread's clock costs as much as a short call; a guest
-        # that was preempted in it is charged two slices, after which it would have yielded.
-        self.cpu_ns = self.own_ns = min(spent_ns, 2 * self.instance.runtime.slice_ns)
-        self.slices = 1
-        self.inline = True
-        self._advance(finished)
-        self.inline = False
-        return self.result
 
     def begin_inline(self) -> CallResult | None:
         """Begin from inside `call`. Returns the result if that ends the call."""
@@ -134,19 +142,22 @@ class Flight:
     def wait_for_turn(self, work: Callable[[], None]) -> None:
         """Go on in a later turn of the loop."""
         self.place = Place.QUEUED
-        self.instance.runtime.turn.queue(work)
+        self.callee.runtime.turn.queue(work)
 
+    @abstractmethod
     def _start(self) -> None:
-        """Make the future of the next stage: room for the input if it lacks, else the function."""
-        instance, size = self.instance, len(self.data)
-        self.running_function = bool(instance.base) and size <= instance.room
-        if self.running_function:
-            self.frame, self.future = instance.start_call(self.entry, self.data)
-        else:
-            self.frame, self.future = instance.start_buffer(size)
+        """Make the future of the next stage."""
+
+    @abstractmethod
+    def _finish_stage(self) -> bool:
+        """A future has finished. True when the call has ended with it."""
+
+    @abstractmethod
+    def _drop(self) -> None:
+        """Delete what C still holds of this call."""
 
     def _poll(self) -> bool:
-        runtime = self.instance.runtime
+        runtime = self.callee.runtime
         runtime.turn.watch()
         started = thread_time_ns()
         finished = ffi.poll(self.future)
@@ -158,7 +169,7 @@ class Flight:
 
     def _advance(self, finished: bool) -> None:
         """Go on until the call has ended, waits, or has left the loop."""
-        turn = self.instance.runtime.turn
+        turn = self.callee.runtime.turn
         while True:
             if self.failure is not None:
                 self._end_cancelled()
@@ -178,22 +189,22 @@ class Flight:
 
     def _settle(self) -> bool:
         """After a poll that did not finish: whether to poll again now."""
-        instance = self.instance
+        callee = self.callee
         if self.cpu_ns > self.budget_ns:
             self._end_over_budget()
             return False
-        ask = instance.ask
+        ask = callee.ask
         if ask is not None and ask.fresh:
             ask.fresh = False
             self.own_ns = 0
             return self._serve(ask)
-        if self.own_ns >= instance.runtime.slice_ns:
+        if self.own_ns >= callee.runtime.slice_ns:
             self._promote()
             return False
         return True
 
     def _promote(self) -> None:
-        runtime = self.instance.runtime
+        runtime = self.callee.runtime
         if not self.promoted:
             self.promoted = True
             runtime.instrumentation.count("theater.guests.promoted", 1)
@@ -202,25 +213,25 @@ class Flight:
 
     # -- host calls ----------------------------------------------------------------------------------------------
 
-    def _serve(self, ask: Ask) -> bool:
+    def _serve(self, ask: Question) -> bool:
         """Ask the host. True when the answer is there; otherwise the guest waits and so does this flight."""
         context = self.context
         if context is None:
             context = self.context = copy_context()
-        running = ask_host(self.instance, ask, context, self._answered)
+        running = ask_host(self.callee, ask, context, self._answered)
         if running is None:
             self.fatal = fatal(ask.answer)
             return True
         self.running = running
         self.place = Place.HOST_CALL
-        self.instance.runtime.instrumentation.count("theater.guests.suspended", 1)
+        self.callee.runtime.instrumentation.count("theater.guests.suspended", 1)
         if self.failure is not None:
             self._cancel_host_call()
         return False
 
     def _answered(self, task: asyncio.Task[bytes]) -> None:
         """The host function that made the guest wait has ended."""
-        runtime = self.instance.runtime
+        runtime = self.callee.runtime
         runtime.instrumentation.count("theater.guests.suspended", -1)
         self.running = None
         if self.place is not Place.HOST_CALL:
@@ -228,7 +239,7 @@ class Flight:
         if self.failure is not None:
             self._end_cancelled()
             return
-        ask = self.instance.ask
+        ask = self.callee.ask
         assert ask is not None
         ask.answer = answer_of(task)
         if self.promoted:
@@ -252,7 +263,7 @@ class Flight:
         self.slices += 1
         if self.polled or self._ending() or self.cpu_ns > self.budget_ns:
             return False
-        ask = self.instance.ask
+        ask = self.callee.ask
         return ask is None or not ask.fresh
 
     def _ending(self) -> bool:
@@ -262,7 +273,7 @@ class Flight:
     def after_slice(self) -> None:
         """Back on the loop: finished, over its budget, cancelled, or with a host call to make."""
         self.place = Place.LOOP
-        self.own_ns = self.instance.runtime.slice_ns
+        self.own_ns = self.callee.runtime.slice_ns
         finished, self.polled = self.polled, False
         self._advance(finished)
 
@@ -280,43 +291,10 @@ class Flight:
 
     def _cancel_host_call(self) -> None:
         """Cancel the coroutine that the guest waits for. The call ends when it has ended, or after a grace time."""
-        runtime = self.instance.runtime
+        runtime = self.callee.runtime
         assert self.running is not None
         self.running.cancel()
         self.timer = runtime.loop.call_later(runtime.settings.cancel_grace_ms / 1000, self._end_cancelled)
-
-    def _finish_stage(self) -> bool:
-        """A future has finished. True when the call has ended with it."""
-        instance = self.instance
-        assert self.frame is not None
-        status, pages, trap, error = ffi.Frame.OUTCOME(self.frame.buffer, 128)
-        ffi.delete_future(self.future)
-        self._free_frame()
-        if trap or error:
-            self._end_trapped(trap, error)
-            return True
-        instance.noticed(pages)
-        if not self.running_function:
-            if not instance.accept_buffer(status):
-                failure = GuestFailure("memory-limit", f"the guest cannot allocate {len(self.data)} bytes of input")
-                self._end_failed(failure)
-                return True
-            self._start()
-            return False
-        outcome = instance.take_output()
-        if isinstance(outcome, GuestFailure):
-            self._end_failed(outcome)
-        else:
-            self._end(CallResult(status, outcome, None, self.cpu_ns, self.slices, self.promoted))
-        return True
-
-    def _end_trapped(self, trap: int, error: int) -> None:
-        instance = self.instance
-        failure = failure_of_trap(ffi.take_trap(trap) if trap else ffi.Trap(None, ffi.take_error(error)))
-        fault = instance.fault
-        if fault is not None:
-            failure = GuestFailure(fault.reason, fault.message, failure.backtrace, fault.exception)
-        self._end_failed(failure)
 
     def _end_over_budget(self) -> None:
         used, allowed = self.cpu_ns / 1e6, self.budget_ns / 1e6
@@ -330,37 +308,21 @@ class Flight:
             self._end_failed(self.failure, later)
 
     def _end_failed(self, failure: GuestFailure, later: bool = False) -> None:
-        instance = self.instance
+        callee = self.callee
         self._drop()
-        instance.delete()
-        failure = near_memory_limit(failure, instance.memory_bytes, instance.limits.memory_bytes)
+        callee.delete()
+        failure = near_memory_limit(failure, callee.memory_bytes, callee.limits.memory_bytes)
         self._end(CallResult(-1, None, failure, self.cpu_ns, self.slices, self.promoted), later)
 
-    def _drop(self) -> None:
-        """Delete what C still holds of this call: the nested allocation first, the guest's fiber then."""
-        instance = self.instance
-        instance.drop_growth()
-        instance.ask = None
-        if self.frame is not None:
-            ffi.delete_future(self.future)
-            self.frame.forget()
-            self._free_frame()
-
-    def _free_frame(self) -> None:
-        assert self.frame is not None
-        self.instance.runtime.frames.append(self.frame)
-        self.frame = None
-
     def _end(self, result: CallResult, later: bool = False) -> None:
-        runtime, instance = self.instance.runtime, self.instance
+        runtime = self.callee.runtime
         if self.timer is not None:
             self.timer.cancel()
         if self.promoted:
             runtime.instrumentation.count("theater.guests.promoted", -1)
         self.place = Place.OVER
         runtime.landed(self)
-        instance.flight = None
-        instance.fault = None
+        self.callee.landed()
         if self.fatal is not None:
             runtime.loop.call_soon(_raise, self.fatal)
         if self.inline:

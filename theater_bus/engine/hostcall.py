@@ -45,6 +45,10 @@ class Ask:
         self.answer: bytes | GuestFailure | None = None
         self.fresh = True
 
+    def data(self, instance: Instance) -> bytes | None:
+        """The encoded argument, as it lies in guest memory; None where there is none."""
+        return instance.read(self.pointer, self.length)
+
 
 class Growth:
     """A nested call of the guest's allocator, made while the guest waits for a host call."""
@@ -60,8 +64,9 @@ class Callbacks:
 
     __slots__ = ("_instances", "_refused", "on_call", "on_poll", "record_address")
 
-    def __init__(self, instances: dict[int, Instance]) -> None:
-        self._instances = instances
+    def __init__(self, instances: dict[int, Any]) -> None:
+        # Modules and components share the table; what calls here is a module.
+        self._instances: dict[int, Instance] = instances
         self.on_call: Any = ffi.ASYNC_CALLBACK(self._on_call)
         self.on_poll: Any = ffi.CONTINUATION(self._on_poll)
         address = cast(self.on_poll, c_void_p).value or 0

@@ -8,6 +8,9 @@ from typing import Final
 
 from theater_bus.core.values.embed import find_metadata
 from theater_bus.engine import ffi
+from theater_bus.engine.component.binary import read_declared
+from theater_bus.engine.component.factory import look_into
+from theater_bus.engine.component.world import World
 from theater_bus.engine.module import Generation, check_guest, generation_of
 from theater_bus.engine.outline import is_component, read_outline
 from theater_bus.errors import ConfigurationError, SpawnRefused
@@ -37,8 +40,8 @@ _SECTIONS: Final = (
 class ModuleInfo:
     """What a binary says about itself. `problem` is why this host would refuse it, empty when it would not.
 
-    `metadata` is the blob found in its data without running it; only `__pack_types` tells for certain. `exports` are
-    (name, kind), `sections` (name, bytes).
+    `world` is what a component imports and exports, None for a module. `metadata` is the blob found in its data
+    without running it; only `__pack_types` tells for certain. `exports` are (name, kind), `sections` (name, bytes).
     """
 
     sha256: str
@@ -50,17 +53,19 @@ class ModuleInfo:
     memories: int
     metadata: bytes | None
     problem: str
+    world: World | None = None
 
 
 def inspect(wasm: bytes) -> ModuleInfo:
-    """Describe any bytes; never raises for what is in them."""
+    """Describe any bytes; never raises for what is in them. A component is compiled, which may take some seconds."""
     sha256, size = hashlib.sha256(wasm).hexdigest(), len(wasm)
+    if is_component(wasm):
+        return _component(wasm, sha256)
     try:
         outline = read_outline(wasm)
         metadata = find_metadata(wasm)
     except (SpawnRefused, ConfigurationError) as error:
-        problem = "component guests are not supported by this version" if is_component(wasm) else str(error)
-        return ModuleInfo(sha256, size, None, (), (), (), 0, None, problem)
+        return ModuleInfo(sha256, size, None, (), (), (), 0, None, str(error))
     try:
         check_guest(outline)
         problem = ""
@@ -76,6 +81,26 @@ def inspect(wasm: bytes) -> ModuleInfo:
         memories=outline.memories,
         metadata=metadata,
         problem=problem,
+    )
+
+
+def _component(wasm: bytes, sha256: str) -> ModuleInfo:
+    try:
+        declared = read_declared(wasm)
+    except SpawnRefused as error:
+        return ModuleInfo(sha256, len(wasm), None, (), (), (), 0, None, error.message)
+    world, problem = look_into(wasm)
+    return ModuleInfo(
+        sha256=sha256,
+        size_bytes=len(wasm),
+        generation=None,
+        imports=() if world is None else tuple((one.interface, one.function.name) for one in world.imports),
+        exports=() if world is None else tuple((one.name, "function") for one in world.exports),
+        sections=declared.sections,
+        memories=declared.memories,
+        metadata=None,
+        problem=problem,
+        world=world,
     )
 
 

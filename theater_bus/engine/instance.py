@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from theater_bus.engine import ffi
 from theater_bus.engine.capacity import maps_of_instance
-from theater_bus.engine.flight import Flight
+from theater_bus.engine.module_flight import ModuleFlight
 from theater_bus.engine.outcome import CallResult, GuestFailure
 from theater_bus.engine.settings import Budget
 from theater_bus.engine.store import EMPTY_SLOTS, SLOT_BYTES, SLOTS, Store
@@ -63,7 +63,7 @@ class Instance(Store):
         store, context, handle = place
         super().__init__(runtime, limits, store, context, handle, FIRST_SCRATCH if calls else 0)
         self.module, self.calls = module, calls
-        self.flight: Flight | None = None
+        self.flight: ModuleFlight | None = None
         self._entries: dict[str, bytes] = {}
         self._deadline = -1
 
@@ -94,12 +94,12 @@ class Instance(Store):
         runtime = self.runtime
         started = perf_counter_ns()
         if started > runtime.turn.until and not runtime.turn.renew(started):
-            flight = Flight(self, entry, data, budget, done, context)
+            flight = ModuleFlight(self, entry, data, budget, done, context)
             flight.wait_for_turn(flight.begin)
             return None
         base, size = self.base, len(data)
         if size > self.room or not base:
-            flight = Flight(self, entry, data, budget, done, context)
+            flight = ModuleFlight(self, entry, data, budget, done, context)
             return flight.begin_inline()
         view = self.view
         view[base : base + SLOT_BYTES] = EMPTY_SLOTS
@@ -128,7 +128,7 @@ class Instance(Store):
                     self.old, self.old_size = pointer, length
                     return CallResult(status, view[pointer : pointer + length].tobytes(), None, spent, 1, False)
         self._deadline = -1
-        flight = Flight(self, entry, data, budget, done, context)
+        flight = ModuleFlight(self, entry, data, budget, done, context)
         return flight.adopt_inline(frame, future, spent, finished)
 
     def call_metadata(self, budget: Budget, done: Callable[[CallResult], None]) -> CallResult | None:
@@ -166,6 +166,11 @@ class Instance(Store):
             raise FunctionNotFound(f"the module exports no function {symbol!r} that can be called", nearest=nearest)
         self._entries[symbol] = handle
         return handle
+
+    def landed(self) -> None:
+        """The call in progress has ended."""
+        self.flight = None
+        self.fault = None
 
     def delete(self) -> None:
         """Free the store; `call` is refused from now on."""

@@ -19,19 +19,15 @@ __all__ = ["Loader", "check_format"]
 
 
 def check_format(wasm: bytes, max_bytes: int) -> None:
-    """Refuse what is not a core module of an acceptable size. Raises SpawnRefused."""
-    if is_component(wasm):
-        raise SpawnRefused(
-            "component guests are not supported by this version. Fix: build a Pack module (core WebAssembly)"
-        )
-    if not is_module(wasm):
+    """Refuse what is no module or component of an acceptable size. Raises SpawnRefused."""
+    if not is_module(wasm) and not is_component(wasm):
         raise SpawnRefused(
             f"not WebAssembly: the file begins with {wasm[:8].hex(' ') or 'nothing'}. Fix: give the .wasm file that "
             "the guest's build made"
         )
     if len(wasm) > max_bytes:
         raise SpawnRefused(
-            f"the module has {len(wasm)} bytes, {max_bytes} are allowed (max_module_bytes). Fix: build it for size"
+            f"the file has {len(wasm)} bytes, {max_bytes} are allowed (max_module_bytes). Fix: build it for size"
         )
 
 

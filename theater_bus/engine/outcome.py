@@ -7,7 +7,7 @@ from typing import Final
 
 from theater_bus.engine.ffi import Trap
 
-__all__ = ["CallResult", "GuestFailure", "failure_of_trap", "near_memory_limit"]
+__all__ = ["CallResult", "GuestFailure", "failure_of_text", "failure_of_trap", "near_memory_limit"]
 
 _REASONS: Final = {
     0: "stack-overflow",
@@ -28,6 +28,24 @@ _REASONS: Final = {
     16: "cast-failure",
     49: "uncaught-exception",
 }
+_WORDS: Final = (
+    ("call stack exhausted", "stack-overflow"),
+    ("out of bounds memory access", "out-of-bounds"),
+    ("out of bounds of memory", "out-of-bounds"),
+    ("undefined element: out of bounds table access", "table-out-of-bounds"),
+    ("misaligned", "heap-misaligned"),
+    ("uninitialized element", "indirect-call-to-null"),
+    ("indirect call type mismatch", "indirect-call-type-mismatch"),
+    ("integer overflow", "integer-overflow"),
+    ("integer divide by zero", "integer-divide-by-zero"),
+    ("invalid conversion to integer", "bad-conversion-to-integer"),
+    ("`unreachable` instruction", "unreachable"),
+    ("interrupt", "cpu-limit"),
+    ("exceeds memory limits", "memory-limit"),
+    ("exceeds table limits", "table-limit"),
+)
+"""What wasmtime says of a trap, and our reason for it. Pinned with wasmtime's version, and tested."""
+
 _PRESSED: Final = frozenset({"unreachable", "cpu-limit", "out-of-bounds"})
 _PAGE: Final = 65536
 
@@ -71,6 +89,15 @@ def failure_of_trap(trap: Trap) -> GuestFailure:
     reason = _REASONS.get(trap.code, "trap") if trap.code is not None else "trap"
     message = cause.strip() or text.strip()
     return GuestFailure(reason, message.removeprefix("wasm trap: "), text.strip() if cause else "")
+
+
+def failure_of_text(text: str) -> GuestFailure:
+    """The failure behind an error of a component call, which says the trap only in words."""
+    head, _, cause = text.partition("Caused by:")
+    message = (cause or head).strip()
+    reason = next((reason for words, reason in _WORDS if words in message), "trap")
+    message = message.rpartition("wasm trap: ")[2]
+    return GuestFailure(reason, message, text.strip() if cause else "")
 
 
 def near_memory_limit(failure: GuestFailure, memory_bytes: int, limit_bytes: int) -> GuestFailure:

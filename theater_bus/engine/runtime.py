@@ -14,6 +14,7 @@ from theater_bus.engine.ticker import make_ticker
 from theater_bus.engine.turn import Turn
 
 if TYPE_CHECKING:
+    from theater_bus.engine.component.instance import ComponentInstance
     from theater_bus.engine.flight import Flight
     from theater_bus.engine.instance import Instance
 
@@ -57,7 +58,7 @@ class Runtime:
         self.pool = Pool(loop, settings.promoted_threads, self.ticker)
         self.carriers = Carriers(loop)
         self.frames: list[Frame] = []
-        self.instances: dict[int, Instance] = {}
+        self.instances: dict[int, Instance | ComponentInstance] = {}
         self.flights: set[Flight] = set()
         self.maps = 0
         self.on_idle: asyncio.Future[None] | None = None

@@ -49,12 +49,15 @@ class EngineSettings:
 class Limits:
     """What one instance may hold: bytes of all its memories together, elements per table, bytes of one result.
 
+    `decode_nodes` bounds the items of lists that a component hands over, numbers and bytes excepted.
+
     The stack of a guest is 512 KiB deep for all (`stack-overflow`): it is part of the engine's fixed configuration.
     """
 
     memory_bytes: int = 64 * 1024 * 1024
     table_elements: int = 20_000
     result_bytes: int = 8 * 1024 * 1024
+    decode_nodes: int = 20_000
 
     def __post_init__(self) -> None:
         for name, most in (("memory_bytes", 1 << 32), ("table_elements", 10_000_000), ("result_bytes", 1 << 31)):

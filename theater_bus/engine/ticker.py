@@ -44,8 +44,11 @@ class Ticker(Protocol):
     def release(self) -> None:
         """A guest has left the pool."""
 
+    def include(self, engine: int) -> None:
+        """Advance the epoch of another engine too, which is deleted only after `close`."""
+
     def close(self) -> None:
-        """Stop the thread and wait for it; afterwards the engine may be deleted."""
+        """Stop the thread and wait for it; afterwards the engines may be deleted."""
 
 
 def make_ticker(engine: int, window_ns: int, slice_ns: int, kernel_timer: bool) -> Ticker:
@@ -62,7 +65,7 @@ class AlarmTicker:
         "_alarm",
         "_armed",
         "_closing",
-        "_engine",
+        "_engines",
         "_held",
         "_off",
         "_steady",
@@ -73,7 +76,7 @@ class AlarmTicker:
     )
 
     def __init__(self, engine: int, window_ns: int, slice_ns: int) -> None:
-        self._engine = engine
+        self._engines: tuple[int, ...] = (engine,)
         self._alarm = alarm.Alarm()
         self._thread: threading.Thread | None = None
         self._closing = False
@@ -116,6 +119,10 @@ class AlarmTicker:
             self.patience = 1
             self._alarm.set(self._watch if self._armed else self._off)
 
+    def include(self, engine: int) -> None:
+        """Advance the epoch of another engine too."""
+        self._engines = (*self._engines, engine)
+
     def close(self) -> None:
         """Stop the thread, wait for it, free the alarm."""
         self._closing = True
@@ -137,7 +144,8 @@ class AlarmTicker:
             if self._closing:
                 return
             self.epoch += 1
-            ffi.increment_epoch(self._engine)
+            for engine in self._engines:
+                ffi.increment_epoch(engine)
 
 
 class SleepingTicker:
@@ -147,10 +155,21 @@ class SleepingTicker:
     sees the other.
     """
 
-    __slots__ = ("_closing", "_engine", "_held", "_slice_s", "_thread", "_wake", "epoch", "parked", "patience", "polls")
+    __slots__ = (
+        "_closing",
+        "_engines",
+        "_held",
+        "_slice_s",
+        "_thread",
+        "_wake",
+        "epoch",
+        "parked",
+        "patience",
+        "polls",
+    )
 
     def __init__(self, engine: int, slice_ns: int) -> None:
-        self._engine = engine
+        self._engines: tuple[int, ...] = (engine,)
         self._slice_s = slice_ns / 1e9
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -179,6 +198,10 @@ class SleepingTicker:
         """Tick for a while only."""
         self._held -= 1
 
+    def include(self, engine: int) -> None:
+        """Advance the epoch of another engine too."""
+        self._engines = (*self._engines, engine)
+
     def close(self) -> None:
         """Stop the thread and wait for it."""
         self._closing = True
@@ -199,7 +222,8 @@ class SleepingTicker:
         while not self._closing:
             time.sleep(self._slice_s)
             self.epoch += 1
-            ffi.increment_epoch(self._engine)
+            for engine in self._engines:
+                ffi.increment_epoch(engine)
             if self._held or self.polls != seen:
                 seen, idle = self.polls, 0
                 continue

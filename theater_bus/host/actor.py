@@ -28,7 +28,7 @@ from theater_bus.core.outbox import Receipts
 from theater_bus.core.supervision import Action, Decision, Supervisor
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.core.wire.caller import Proof, sender_of
-from theater_bus.engine import CallResult, Instance
+from theater_bus.engine import CallResult, ComponentInstance, Instance
 from theater_bus.errors import ActorError, Cancelled, OperationTimeout, Unavailable
 from theater_bus.host.failure import error_of, of_message, of_result
 from theater_bus.host.operation import Operation
@@ -123,7 +123,7 @@ class Actor:
         self.capabilities: dict[str, Capability] = {}
         self.contexts: dict[str, ActorContext] = {}
         self.window: Window[Operation] | None = None
-        self.instance: Instance | None = None
+        self.instance: Instance | ComponentInstance | None = None
         self.current: Operation | None = None
         self.idle: asyncio.Future[None] | None = None
         self.sweep_timer: asyncio.TimerHandle | None = None

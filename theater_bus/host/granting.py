@@ -65,11 +65,13 @@ def grant(
 
     `parent` is what the actor's parent has, `ALL` for an actor without one; for a recovery, what was recorded.
     """
-    wanted = {c.name: _asked(c, asked[c.name]) for c in capabilities}
+    named = [one for one in capabilities if one.name in asked]
+    wanted = {c.name: _asked(c, asked[c.name]) for c in named}
     effective = intersect(host, parent, Grants(wanted))
     effective.require()
-    settings: dict[str, Settings] = {}
-    for capability in capabilities:
+    # What the manifest does not name grants nothing, and so needs no grant itself.
+    settings: dict[str, Settings] = {one.name: one.cls.Settings() for one in capabilities if one.name not in asked}
+    for capability in named:
         given = effective.grants.of(capability.name)
         assert given is not None
         settings[capability.name] = _settings(

@@ -22,7 +22,7 @@ from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.core.wire.function import Tails
 from theater_bus.core.wire.reply import ReplyRule
 from theater_bus.core.wire.subjects import Channel, OpsSubjects, Subjects
-from theater_bus.engine import Engine, EngineSettings, Instance, Turn
+from theater_bus.engine import ComponentInstance, Engine, EngineSettings, Instance, Turn
 from theater_bus.errors import (
     ActorError,
     ActorExists,
@@ -36,6 +36,7 @@ from theater_bus.errors import (
 )
 from theater_bus.host.access import Access
 from theater_bus.host.actor import Actor
+from theater_bus.host.binding import renew_foreign
 from theater_bus.host.calling import ActorCalls
 from theater_bus.host.capability_bus import Reserved
 from theater_bus.host.chain import ChainStore, FileSettings, FileStore, MemoryStore, Watcher
@@ -404,9 +405,12 @@ class Host:
         """What one message may hold, in bytes."""
         return self.bus.operations.max_payload
 
-    def instantiate(self, actor: Actor) -> Instance:
+    def instantiate(self, actor: Actor) -> Instance | ComponentInstance:
         """A fresh instance of the actor's guest."""
-        return self.engine.instantiate_now(actor.type.package.module, actor.calls.imports, actor.type.limits)
+        instance = self.engine.instantiate_now(actor.type.package.module, actor.calls.imports, actor.type.limits)
+        if isinstance(instance, ComponentInstance):
+            instance.on_drop = renew_foreign(actor.capabilities)
+        return instance
 
     def store_of(self, actor: Actor) -> ChainStore:
         """Where the actor's chain is kept."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, ContextVar
 from pathlib import Path
 from time import time_ns
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from theater_bus.capability import ActorIdentity, Children, HostCall, HostCallMiddleware, Logger, Secret, TimeSource
 from theater_bus.core.chain.events import decode_event
@@ -31,7 +31,7 @@ from theater_bus.host.configuration import ActorConfiguration
 from theater_bus.host.middleware import around_host_call
 from theater_bus.host.outbox import Delivery, Send
 from theater_bus.host.progress import check_part
-from theater_bus.plugins import BoundFunction, HostFunction
+from theater_bus.plugins import BoundFunction, ForeignFunction, HostFunction
 
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
@@ -42,6 +42,8 @@ __all__ = ["ActorContext", "HostCalls"]
 
 log = logging.getLogger("theater_bus.capability")
 
+Imported: TypeAlias = HostFunction | ForeignFunction
+
 CHAIN_EVENTS = 1024
 
 
@@ -51,7 +53,13 @@ class _Frame:
     __slots__ = ("delivery", "function", "index", "input", "is_log", "op", "open", "started", "trace")
 
     def __init__(
-        self, op: Operation, index: int, function: HostFunction, data: bytes, started: int, is_log: bool
+        self,
+        op: Operation,
+        index: int,
+        function: Imported,
+        data: bytes,
+        started: int,
+        is_log: bool,
     ) -> None:
         self.op = op
         self.started = started
@@ -86,7 +94,7 @@ class HostCalls:
     def __init__(
         self,
         actor: Actor,
-        functions: Sequence[tuple[HostFunction, BoundFunction]],
+        functions: Sequence[tuple[Imported, BoundFunction]],
         middleware: Sequence[HostCallMiddleware],
     ) -> None:
         self._actor = actor
@@ -106,7 +114,7 @@ class HostCalls:
             return self._actor.services.telemetry.untraced_context(op.headers)
         return op.trace.context()
 
-    def _import(self, function: HostFunction, bound: BoundFunction) -> BoundFunction:
+    def _import(self, function: Imported, bound: BoundFunction) -> BoundFunction:
         actor = self._actor
         if self._middleware:
             bound = self._behind_middleware(function, bound)
@@ -255,7 +263,7 @@ class HostCalls:
         if frame.trace is not None:
             frame.trace.end(outcome, None if error is None else _error_type(error), now)
 
-    def _behind_middleware(self, function: HostFunction, bound: BoundFunction) -> BoundFunction:
+    def _behind_middleware(self, function: Imported, bound: BoundFunction) -> BoundFunction:
         actor_id = self._actor.identity.id
 
         async def wrapped(data: bytes) -> bytes:

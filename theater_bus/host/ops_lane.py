@@ -112,7 +112,7 @@ class OpsLane:
             acknowledge(self._connection, message.reply, request)
             return
         if request.cgrf is not None:
-            params = entry.codec.check_params(request.cgrf)
+            params = entry.cgrf_params(request.cgrf)
         else:
             params = entry.plain_params(request.params, request.form is not Form.MSGPACK, len(message.data))
         reply = MessageReply(self._connection, message.reply, request)

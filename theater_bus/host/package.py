@@ -14,12 +14,21 @@ from typing import TYPE_CHECKING, Any
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.codec import FunctionCodec, Params, ValueCodec, function_codec, value_codec
-from theater_bus.core.values.contract import ImportBinding, check_imports
+from theater_bus.core.values.contract import check_imports
 from theater_bus.core.values.export_table import Export, exported_functions
 from theater_bus.core.values.metadata import PackageMetadata, parse_metadata
 from theater_bus.core.values.types import TupleOf, Type, Unit
-from theater_bus.engine import Budget, Limits, Module
+from theater_bus.engine import Budget, Component, Limits, Module
 from theater_bus.errors import FunctionNotFound, SpawnRefused, TooLarge
+from theater_bus.host.binding import (
+    Binding,
+    ambient,
+    bind_component,
+    bound,
+    component_exports,
+    component_metadata,
+    under_claimed_names,
+)
 
 if TYPE_CHECKING:
     from theater_bus.host.middleware import Middleware
@@ -33,11 +42,16 @@ INIT = "theater:simple/actor.init"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Package:
-    """A loaded module and what its metadata declares."""
+    """A loaded guest and what it declares: a module by its metadata, a component by its types."""
 
-    module: Module
+    module: Module | Component
     metadata: PackageMetadata
     exports: Mapping[str, Export]
+
+    @property
+    def is_component(self) -> bool:
+        """Whether it is a component, not a Pack module."""
+        return isinstance(self.module, Component)
 
     @property
     def sha256(self) -> bytes:
@@ -58,11 +72,11 @@ class FunctionEntry:
 
     __slots__ = ("codec", "decode_nodes", "name", "spec", "stateful", "symbol")
 
-    def __init__(self, export: Export, spec: FunctionSpec, decode_nodes: int) -> None:
+    def __init__(self, export: Export, spec: FunctionSpec, decode_nodes: int, *, tupled: bool = False) -> None:
         self.name = export.name
         self.symbol = export.symbol
         self.stateful = export.stateful
-        self.codec: FunctionCodec = function_codec(export.function, export.stateful)
+        self.codec: FunctionCodec = function_codec(export.function, export.stateful, tupled)
         self.spec = spec
         self.decode_nodes = decode_nodes
 
@@ -71,11 +85,22 @@ class FunctionEntry:
         nodes, of which a byte makes two at most.
         """
         nodes = self.decode_nodes
-        params = self.codec.encode_params(given, from_json, nodes if 2 * size_bytes > nodes else None)
+        return self._bounded(self.codec.encode_params(given, from_json, nodes if 2 * size_bytes > nodes else None))
+
+    def cgrf_params(self, cgrf: bytes) -> Params:
+        """Parameters that came as CGRF, checked; of a component they are decoded for its own values.
+
+        Raises `SerializationError`, `TypeMismatch`, and `TooLarge` for too many nodes where they are decoded.
+        """
+        params = self.codec.check_params(cgrf)
+        return self._bounded(params) if self.codec.tupled else params
+
+    def _bounded(self, params: Params) -> Params:
         if params.count > self.decode_nodes:
+            how = "" if self.codec.tupled else "send them as cgrf, "
             raise TooLarge(
                 f"the parameters of {self.name} have {params.count:,} nodes, {self.decode_nodes:,} are decoded. Fix: "
-                "send them as cgrf, use primitive arrays, or raise limits.decode_nodes in the manifest",
+                f"{how}use primitive arrays, or raise limits.decode_nodes in the manifest",
                 nodes=params.count,
                 limit=self.decode_nodes,
             )
@@ -112,7 +137,7 @@ class ActorType:
     owned: Mapping[str, FunctionEntry]
     peers: Mapping[str, PeerEntry]
     capabilities: tuple[CapabilityType, ...]
-    bindings: tuple[ImportBinding, ...]
+    bindings: tuple[Binding, ...]
     state_type: Type | None
     limits: Limits
     budget: Budget
@@ -161,8 +186,11 @@ class ActorType:
         return name != INIT and (name in self.owned or name in self.callable)
 
 
-def read_package(module: Module) -> Package:
-    """Read a module's metadata. Raises `SpawnRefused` when it has none, or when it says what is not so."""
+def read_package(module: Module | Component) -> Package:
+    """What a guest declares. Raises `SpawnRefused` when it declares nothing, or what is not so."""
+    if isinstance(module, Component):
+        metadata = component_metadata(module)
+        return Package(module, metadata, component_exports(module))
     if module.metadata is None:
         raise SpawnRefused(
             "the module carries no metadata (no `__pack_types` export), so nothing is known of its functions' types. "
@@ -193,6 +221,8 @@ def make_actor_type(
     `listed` is the id of the one actor that the type is for, where it has metrics of its own.
     """
     capabilities = tuple(_capability(name, registry) for name in sorted(manifest.capabilities))
+    if package.is_component:
+        capabilities += ambient(package.metadata, capabilities, registry)
     provided: dict[str, list[tuple[str, object]]] = {}
     for capability in capabilities:
         for interface in capability.interfaces:
@@ -201,21 +231,26 @@ def make_actor_type(
     for capability in registry.capabilities.values():
         for interface in capability.interfaces:
             available.setdefault(interface.name, []).append((capability.name, interface))
-    check = check_imports(package.metadata, package.module.imports, provided, available)  # type: ignore[arg-type]
-    bindings = check.require()
     claimed = frozenset(
         name
         for capability in registry.capabilities.values()
         for name in (*capability.calls, *(peer.interface for peer in capability.peers.values()))
     )
+    exports = package.exports
+    if isinstance(package.module, Component):
+        bindings = bind_component(package.module, package.metadata, capabilities, provided, available)  # type: ignore[arg-type]
+        exports = under_claimed_names(exports, claimed)
+    else:
+        check = check_imports(package.metadata, package.module.imports, provided, available)  # type: ignore[arg-type]
+        bindings = bound(check.require(), capabilities)
     nodes = manifest.limits.decode_nodes
     entries = {
-        name: FunctionEntry(export, telemetry.function_spec(name, namespace, actor=listed), nodes)
-        for name, export in package.exports.items()
+        name: FunctionEntry(
+            export, telemetry.function_spec(name, namespace, actor=listed), nodes, tupled=package.is_component
+        )
+        for name, export in exports.items()
     }
-    owned = {
-        n: e for n, e in entries.items() if package.exports[n].lifecycle or package.exports[n].interface in claimed
-    }
+    owned = {n: e for n, e in entries.items() if exports[n].lifecycle or exports[n].interface in claimed}
     return ActorType(
         package=package,
         manifest=manifest,
@@ -233,7 +268,7 @@ def make_actor_type(
         budget=budget,
         mailbox_bounds=manifest.mailbox,
         middleware=middleware,
-        fresh_each_time=manifest.isolates_operations(),
+        fresh_each_time=manifest.isolates_operations(component=package.is_component),
         unknown=telemetry.function_spec("_OTHER", namespace, known=False, actor=listed),
     )
 

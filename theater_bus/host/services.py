@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from theater_bus.capability import Children, TimeSource
     from theater_bus.core.lifecycle import StopReason
     from theater_bus.core.wire.reply import ReplyRule
-    from theater_bus.engine import Instance, Turn
+    from theater_bus.engine import ComponentInstance, Instance, Turn
     from theater_bus.host.actor import Actor
     from theater_bus.host.calling import ActorCalls
     from theater_bus.host.capability_bus import Reserved
@@ -71,7 +71,7 @@ class Services(Protocol):
     def configuration(self) -> HostConfiguration:
         """What the operator has configured."""
 
-    def instantiate(self, actor: Actor) -> Instance:
+    def instantiate(self, actor: Actor) -> Instance | ComponentInstance:
         """A fresh instance of the actor's guest. Raises `Overloaded` at the host's cap."""
 
     def stop_actor(self, actor: Actor, reason: StopReason, *, grace_s: float | None = None) -> None:

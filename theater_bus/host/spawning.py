@@ -217,7 +217,7 @@ class Spawner:
                     host.telemetry,
                     host.namespace,
                     host.middleware,
-                    Limits(limits.memory_bytes, limits.table_elements, limits.result_bytes),
+                    Limits(limits.memory_bytes, limits.table_elements, limits.result_bytes, limits.decode_nodes),
                     Budget(cpu_ms=limits.cpu_ms),
                     listed,
                 ),
@@ -332,12 +332,10 @@ class Spawner:
         actor.capabilities[name] = instance
 
     def _bound(self, actor: Actor) -> list[Any]:
-        functions = []
-        by_name = {capability.name: capability for capability in actor.type.capabilities}
-        for binding in actor.type.bindings:
-            function = by_name[binding.provider].functions[(binding.interface, binding.name)]
-            functions.append((function, function.bind(actor.capabilities[binding.provider], self._host.run_blocking)))
-        return functions
+        return [
+            (one.function, one.function.bind(actor.capabilities[one.provider], self._host.run_blocking))
+            for one in actor.type.bindings
+        ]
 
     async def _init(self, actor: Actor, path: tuple[str, ...]) -> None:
         entry = actor.type.init

@@ -2,6 +2,7 @@
 
 from theater_bus.plugins.binding import WrongArguments
 from theater_bus.plugins.discovery import GROUP, Found, Plugin, find
+from theater_bus.plugins.foreign import ForeignFunction, foreign_function, is_compatible, unversioned
 from theater_bus.plugins.hookspecs import HOOK_NAMES
 from theater_bus.plugins.interface import (
     BoundFunction,
@@ -18,6 +19,7 @@ __all__ = [
     "HOOK_NAMES",
     "BoundFunction",
     "CapabilityType",
+    "ForeignFunction",
     "Found",
     "HookResult",
     "HostFunction",
@@ -27,5 +29,8 @@ __all__ = [
     "WrongArguments",
     "compile_capability",
     "find",
+    "foreign_function",
+    "is_compatible",
     "method_name",
+    "unversioned",
 ]

@@ -9,13 +9,14 @@ from __future__ import annotations
 import inspect
 import keyword
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from theater_bus.capability import Capability
+from theater_bus.capability import Capability, WitCapability
 from theater_bus.core.values.codec import ImportCodec, import_codec
+from theater_bus.core.values.codec_wit import wit_import_codec
 from theater_bus.core.values.hashing import interface_hash
-from theater_bus.core.values.pact import Effect, PactFile
+from theater_bus.core.values.pact import Effect, PactFile, parse
 from theater_bus.core.values.types import Function, Interface, ResultOf, Unit
 from theater_bus.errors import PluginError
 from theater_bus.plugins.agreement import Agreement, Declared, declared_functions, line_of, read_pact
@@ -48,6 +49,10 @@ class HostFunction:
         """The name in the pact (`get-chain`)."""
         return self.declaration.name
 
+    def for_components(self) -> HostFunction:
+        """The same function as components call it: with a tuple of arguments, and the types that WIT has."""
+        return replace(self, codec=wit_import_codec(self.declaration))
+
     def bind(self, instance: Capability, run_blocking: RunBlocking) -> BoundFunction:
         """The callable for the engine: CGRF in, CGRF out; a coroutine suspends the guest.
 
@@ -67,7 +72,7 @@ class CapabilityType:
 
     `functions` go by (interface, function); `calls` are the interfaces of the actor that the capability calls back;
     `pact` is the parsed source of all of it. `peers` are the functions by which the same capability of other actors,
-    and clients, reach this one, by `interface.function`.
+    and clients, reach this one, by `interface.function`. A `WitCapability` has none of this.
     """
 
     name: str
@@ -96,6 +101,8 @@ def compile_capability(plugin: str, cls: type[Capability]) -> CapabilityType:
     name = getattr(cls, "name", None)
     if not isinstance(name, str) or not name:
         raise PluginError(plugin, where, "the class has no `name`", 'add `name = "…"`, as manifests will write it')
+    if issubclass(cls, WitCapability):
+        return CapabilityType(name, plugin, cls, (), {}, (), parse("", source="no pact"), {})
     pact = read_pact(plugin, where, cls)
     declared = declared_functions(pact)
     if not declared:

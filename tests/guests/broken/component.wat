@@ -1,3 +1,3 @@
-;; A component, which is another kind of WebAssembly binary.
+;; A component that exports nothing.
 (component
   (core module))

@@ -16,11 +16,12 @@ LONG_SLICE_MS = 10_000
 
 
 async def test_a_short_call_returns_its_result_at_once_and_never_calls_done(make_engine: Any, guest_of: Any) -> None:
-    instance = (await guest_of(make_engine(slice_ms=LONG_SLICE_MS))).make()
-    instance.call("echo", b"first: the input buffer is made", Budget(), pytest.fail)
+    guest = await guest_of(make_engine(slice_ms=LONG_SLICE_MS))
+    instance = guest.make()
+    guest.call(instance, "echo", b"first: the input buffer is made", Budget(), pytest.fail)
     await asyncio.sleep(0)
     later: list[CallResult] = []
-    result = instance.call("echo", b"hello", Budget(), later.append)
+    result = guest.call(instance, "echo", b"hello", Budget(), later.append)
     assert result is not None
     await asyncio.sleep(0.01)
     assert later == []
@@ -38,13 +39,13 @@ async def test_input_and_output_of_any_size_pass_unchanged(guest: Any, size: int
     assert (await guest.run(instance, "echo", b"small again")).output == b"small again"
 
 
-async def test_a_status_that_is_not_zero_is_returned_with_its_message_and_the_instance_lives_on(guest: Any) -> None:
-    instance = guest.make()
+async def test_a_status_that_is_not_zero_is_returned_with_its_message_and_the_instance_lives_on(pack: Any) -> None:
+    instance = pack.make()
     for _ in range(2):
-        result = await guest.run(instance, "fail", b"decode error: no")
+        result = await pack.run(instance, "fail", b"decode error: no")
         assert (result.output, result.failure) == (b"decode error: no", None)
         assert result.status == -1
-    assert (await guest.run(instance, "echo", b"alive")).output == b"alive"
+    assert (await pack.run(instance, "echo", b"alive")).output == b"alive"
 
 
 @pytest.mark.parametrize("size", [0, 5, 1024, 1025, 300_000])

@@ -92,7 +92,7 @@ async def test_metadata_that_cannot_be_read_refuses_the_module(engine: Engine, b
 
 
 REFUSED = {
-    "component": (b"\0asm\x0d\0\x01\0", "component guests are not supported"),
+    "component": (b"\0asm\x0d\0\x01\0", "exports no function"),
     "nothing": (b"", "not WebAssembly"),
     "text": (b"(module)", "not WebAssembly"),
     "truncated": (module(ALLOCATOR, ECHO)[:-5], "not a WebAssembly module"),
@@ -159,7 +159,7 @@ async def test_every_prefix_and_every_flipped_byte_of_a_module_is_refused_or_loa
 
 
 async def test_start_functions_and_constructors_run_in_the_first_call_not_at_instantiation(
-    engine: Engine, guest: Any
+    engine: Engine, pack: Any
 ) -> None:
     wasm = module(
         '(import "test:host/api" "ask" (func $ask (param i32 i32 i32 i32) (result i32)))',
@@ -180,8 +180,8 @@ async def test_start_functions_and_constructors_run_in_the_first_call_not_at_ins
     loaded = await engine.load(wasm)
     instance = engine.instantiate_now(loaded, [HostImport("test:host/api", "ask", ask)], Limits())
     assert asked == []
-    assert (await guest.run(instance, "echo", b"1")).output == b"1"
-    assert (await guest.run(instance, "echo", bytes(3000))).output == bytes(3000)
+    assert (await pack.run(instance, "echo", b"1")).output == b"1"
+    assert (await pack.run(instance, "echo", bytes(3000))).output == bytes(3000)
     assert asked == [1, 2]
 
 
@@ -192,11 +192,11 @@ async def test_data_that_does_not_fit_the_memory_refuses_the_instance(engine: En
     assert engine.instances == 0
 
 
-async def test_a_guest_of_several_memories_shares_its_limit_among_them(engine: Engine, guest: Any) -> None:
+async def test_a_guest_of_several_memories_shares_its_limit_among_them(engine: Engine, pack: Any) -> None:
     loaded = await engine.load(module(ALLOCATOR, ECHO, "(memory 1)"))
     assert loaded.generation is Generation.COMPOSITE
     instance = await engine.instantiate(loaded, [], Limits(memory_bytes=2 * 65536))
-    assert (await guest.run(instance, "echo", b"x")).output == b"x"
+    assert (await pack.run(instance, "echo", b"x")).output == b"x"
     with pytest.raises(SpawnRefused, match="memory_bytes"):
         await engine.instantiate(loaded, [], Limits(memory_bytes=65536))
 
@@ -232,7 +232,7 @@ async def test_the_loop_turns_while_a_module_compiles(engine: Engine) -> None:
     await loading
 
 
-async def test_modules_beyond_the_bound_leave_memory_but_their_instances_live_on(make_engine: Any, guest: Any) -> None:
+async def test_modules_beyond_the_bound_leave_memory_but_their_instances_live_on(make_engine: Any, pack: Any) -> None:
     engine = make_engine(cached_modules=2)
     first = await engine.load(module(ALLOCATOR, ECHO))
     instance = await engine.instantiate(first, [], Limits())
@@ -240,7 +240,7 @@ async def test_modules_beyond_the_bound_leave_memory_but_their_instances_live_on
     for number in range(5):
         await engine.load(module(ALLOCATOR, ECHO, f'(data (i32.const {number}) "x")'))
     assert engine.modules == 2
-    assert (await guest.run(instance, "echo", b"alive")).output == b"alive"
+    assert (await pack.run(instance, "echo", b"alive")).output == b"alive"
 
 
 # -- on disk ----------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from theater_bus.testing.broken import broken, broken_names
 from theater_bus.testing.guests import guest
 
 REASONS = {
-    "component": "component guests are not supported",
+    "component": "the component exports no function",
     "cut-short": "it ends in the middle of a section",
     "empty": "not WebAssembly: the file begins with nothing",
     "fixed-base": "not a self-contained actor",

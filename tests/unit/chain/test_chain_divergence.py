@@ -20,7 +20,7 @@ from theater_bus.core.chain.events import sha256
 from theater_bus.core.chain.layout import Stored
 from theater_bus.core.chain.recording import LogLines
 from theater_bus.core.values.codec import value_codec
-from theater_bus.core.values.types import Dynamic, Scalar
+from theater_bus.core.values.types import Dynamic, Scalar, TupleOf
 
 LOG = "theater:simple/runtime"
 
@@ -165,6 +165,15 @@ def test_a_run_of_log_is_answered_line_by_line() -> None:
     ]
     assert answers == [0, 1, 1]
     assert played.next("kv", "get", b"in") == 2
+
+
+def test_a_run_of_log_of_a_component_has_its_texts_in_tuples() -> None:
+    in_tuple = value_codec(TupleOf((Scalar.STRING,)))
+    run = LogLines(0, LOG)
+    for line in ("one", "two"):
+        run.add(in_tuple.encode([line]).standalone(), line)
+    played = script(LogRun(LOG, "log", run.count, run.digest, tuple(run.lines)))
+    assert [played.next(LOG, "log", in_tuple.encode([line]).standalone()) for line in ("one", "two")] == [0, 0]
 
 
 @pytest.mark.parametrize("line", [text("three"), b"no value", value_codec(Scalar.U8).encode(1).standalone()])

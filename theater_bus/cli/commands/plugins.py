@@ -114,7 +114,8 @@ def wit(invocation: Invocation, name: str) -> None:
 
     registry = _registry(invocation, f"write the WIT of plugin {name!r}")
     plugin = _plugin(registry, name)
-    written = {one: capability_wit(registry.capabilities[one].pact) for one in plugin.capabilities}
+    own = [one for one in plugin.capabilities if registry.capabilities[one].interfaces]
+    written = {one: capability_wit(registry.capabilities[one].pact) for one in own}
     invocation.out.document({"capabilities": written}, lambda: "\n".join(written.values()).rstrip())
 
 

@@ -23,7 +23,7 @@ from theater_bus.core.chain.events import sha256
 from theater_bus.core.chain.layout import Payload, Stored
 from theater_bus.core.chain.recording import LogLines
 from theater_bus.core.values.cgrf import decode, parse
-from theater_bus.core.values.model import ScalarValue
+from theater_bus.core.values.model import ScalarValue, TupleValue
 from theater_bus.core.values.text import format_value
 from theater_bus.errors import TheaterError
 
@@ -266,11 +266,13 @@ def _canonical(data: bytes) -> bytes:
 
 
 def _text(data: bytes) -> str:
-    """The text that a `log` call was given."""
+    """The text that a `log` call was given: bare, or in the tuple in which components pass it."""
     try:
         value = decode(data)
     except TheaterError:
         return ""
+    if isinstance(value, TupleValue) and len(value.items) == 1:
+        value = value.items[0]
     return value.value if isinstance(value, ScalarValue) and isinstance(value.value, str) else ""
 
 

@@ -7,7 +7,7 @@ compiled once per type and then shared; the contract check is part of the conver
 from __future__ import annotations
 
 from theater_bus.core.values.codec_function import FunctionCodec, function_codec
-from theater_bus.core.values.codec_import import ImportCodec, import_codec
+from theater_bus.core.values.codec_import import ImportCodec, import_codec, tupled_import_codec
 from theater_bus.core.values.codec_outcome import Outcome
 from theater_bus.core.values.codec_params import NO_STATE, Params
 from theater_bus.core.values.codec_value import MAX_PLAIN_NODES, Int64, ValueCodec, value_codec
@@ -26,5 +26,6 @@ __all__ = [
     "ValueCodec",
     "function_codec",
     "import_codec",
+    "tupled_import_codec",
     "value_codec",
 ]

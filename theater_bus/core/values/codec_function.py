@@ -48,12 +48,15 @@ class FunctionCodec:
         "limits",
         "param_names",
         "stateful",
+        "tupled",
     )
 
-    def __init__(self, function: Function, stateful: bool, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, function: Function, stateful: bool, limits: Limits = DEFAULT_LIMITS, *, tupled: bool = False
+    ) -> None:
         if stateful and not function.params:
             raise ValueError(f"{function.name} declares no parameter that could be its state")
-        self.function, self.stateful, self.limits = function, stateful, limits
+        self.function, self.stateful, self.tupled, self.limits = function, stateful, tupled, limits
         params = function.params[stateful:]
         self.param_names = tuple([param.name for param in params])
         self._encoders = [compile_encoder(param.type, False) for param in params]
@@ -102,7 +105,9 @@ class FunctionCodec:
 
     def call_input(self, state: Subtree | None, params: Params) -> bytes:
         """The guest's input: `[state, p1, …]` for a stateful function, else the parameters alone."""
-        return call_input(state, params) if self.stateful else params.plain_input()
+        if self.stateful:
+            return call_input(state, params)
+        return params.standalone if self.tupled else params.plain_input()
 
     def decode_result(self, output: bytes) -> Outcome:
         """What the guest's output means, checked against the declared result.
@@ -174,9 +179,10 @@ def _counted(count: int) -> str:
 
 
 @lru_cache(maxsize=4096)
-def function_codec(function: Function, stateful: bool) -> FunctionCodec:
+def function_codec(function: Function, stateful: bool, tupled: bool = False) -> FunctionCodec:
     """The codec of an export, compiled once per signature.
 
+    A function that is `tupled` takes its parameters as one tuple also where there is only one, as components do.
     Raises `ValueError` for a stateful function without parameters.
     """
-    return FunctionCodec(function, stateful)
+    return FunctionCodec(function, stateful, tupled=tupled)

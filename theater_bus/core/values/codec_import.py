@@ -17,18 +17,21 @@ from theater_bus.core.values.nodes import DEFAULT_LIMITS, Fixes, Limits, Out, as
 from theater_bus.core.values.scan import scan
 from theater_bus.core.values.types import Function, TupleOf, Unit
 
-__all__ = ["ImportCodec", "import_codec"]
+__all__ = ["ImportCodec", "import_codec", "tupled_import_codec"]
 
 
 class ImportCodec:
-    """Converts and checks the arguments and the result of a host function. Get one from `import_codec`."""
+    """Converts and checks the arguments and the result of a host function. Get one from `import_codec`.
+
+    Guests pass a single argument bare; those that are `tupled` pass a tuple of one.
+    """
 
     __slots__ = ("_decode", "_encode", "_single", "function", "limits")
 
-    def __init__(self, function: Function, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, function: Function, limits: Limits = DEFAULT_LIMITS, *, tupled: bool = False) -> None:
         self.function, self.limits = function, limits
         types = tuple([param.type for param in function.params])
-        self._single = len(types) == 1
+        self._single = len(types) == 1 and not tupled
         self._decode = compile_decoder(types[0] if self._single else TupleOf(types), Form.PLAIN)
         self._encode = compile_encoder(function.result or Unit(), False)
 
@@ -69,6 +72,12 @@ class ImportCodec:
             place = fault.steps.pop()
             fault.under(f".{names[int(place[1:-1])]}")
         return fault
+
+
+@lru_cache(maxsize=4096)
+def tupled_import_codec(function: Function) -> ImportCodec:
+    """The codec of a host function whose arguments always come as a tuple, compiled once per signature."""
+    return ImportCodec(function, tupled=True)
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 """A package as a replay runs it: functions, bytes in, bytes out, and host calls that somebody answers.
 
-`ReplayGuest` is all that a replay knows of guests; `load_pack_guest` makes one of a Pack module.
+`ReplayGuest` is all that a replay knows of guests; `load_pack_guest` makes one of a Pack module or a component.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 from theater_bus.core.chain.divergence import Ended, Failed, Returned
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.cgrf import parse
-from theater_bus.engine import Budget, CallResult, Engine, GuestFailure, HostImport, Instance, Limits
+from theater_bus.engine import Budget, CallResult, ComponentInstance, Engine, GuestFailure, HostImport, Instance, Limits
 from theater_bus.errors import ActorError, FunctionNotFound
 from theater_bus.host.failure import of_message, of_result
 from theater_bus.host.package import FunctionEntry, Package, read_package
@@ -59,24 +59,29 @@ class LoadGuest(Protocol):
 
 
 async def load_pack_guest(engine: Engine, wasm: bytes, manifest: Manifest | None) -> ReplayGuest:
-    """The guest in a Pack module, with the manifest's limits of memory and results. Raises `SpawnRefused`."""
+    """The guest in a module or component, with the manifest's limits of memory and results. Raises `SpawnRefused`."""
     package = read_package(await engine.load(wasm))
     if manifest is None:
         return _PackGuest(engine, package, Limits(), Budget(UNKNOWN_CPU_MS), is_fresh_each_time=False)
     given = manifest.limits
-    limits, budget = Limits(given.memory_bytes, given.table_elements, given.result_bytes), Budget(4 * given.cpu_ms)
-    return _PackGuest(engine, package, limits, budget, is_fresh_each_time=manifest.isolates_operations())
+    limits, budget = (
+        Limits(given.memory_bytes, given.table_elements, given.result_bytes, given.decode_nodes),
+        Budget(4 * given.cpu_ms),
+    )
+    return _PackGuest(
+        engine, package, limits, budget, is_fresh_each_time=manifest.isolates_operations(component=package.is_component)
+    )
 
 
 class _PackGuest:
-    """A Pack module whose imports are all answered by the replay."""
+    """A guest whose imports are all answered by the replay."""
 
     def __init__(
         self, engine: Engine, package: Package, limits: Limits, budget: Budget, *, is_fresh_each_time: bool
     ) -> None:
         self._engine, self._package, self._limits, self._budget = engine, package, limits, budget
         self._is_fresh_each_time = is_fresh_each_time
-        self._instance: Instance | None = None
+        self._instance: Instance | ComponentInstance | None = None
         self._answer: Answer = _nobody
         self._entries: dict[str, FunctionEntry] = {}
         self._telemetry = Telemetry.silent()
@@ -125,7 +130,7 @@ class _PackGuest:
             if export is None:
                 raise FunctionNotFound(f"the package has no function {function!r}")
             spec = self._telemetry.function_spec(function, "replay")
-            entry = self._entries[function] = FunctionEntry(export, spec, 0)
+            entry = self._entries[function] = FunctionEntry(export, spec, 0, tupled=self._package.is_component)
         return entry
 
     def _import(self, interface: str, function: str) -> Callable[[bytes], bytes]:

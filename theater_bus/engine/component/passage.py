@@ -1,0 +1,67 @@
+"""One crossing between the host's values and a component's: the memory that C reads, and what the other side may use.
+
+Invariants
+* Memory that lowered values point to is kept alive by the `Passage` until whoever called C lets go of it.
+* What a guest hands over is bounded before Python objects are made of it: items of lists, and bytes of text.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from theater_bus.engine import ffi, ffi_component
+
+__all__ = ["Passage", "TooMuch"]
+
+
+class TooMuch(Exception):
+    """A guest hands over more than is taken from it; the text says what and how much is allowed."""
+
+
+class Passage:
+    """Keeps what lowered values point to, and counts what lifted values cost."""
+
+    __slots__ = ("_handles", "_kept", "_nodes_left", "bytes_left", "context", "max_bytes", "max_nodes")
+
+    def __init__(self, context: int, max_nodes: int, max_bytes: int) -> None:
+        self.context = context
+        self.max_nodes = self._nodes_left = max_nodes
+        self.max_bytes = self.bytes_left = max_bytes
+        self._kept: list[Any] = []
+        self._handles: list[int] = []
+
+    def keep(self, data: bytes) -> int:
+        """The address of `data`, valid as long as this passage."""
+        self._kept.append(data)
+        return ffi.address_of(data)
+
+    def keep_large(self, data: bytearray) -> int:
+        """As `keep`, without a copy; `data` must not be resized."""
+        view = (ctypes.c_char * len(data)).from_buffer(data)
+        self._kept.append(view)
+        return ctypes.addressof(view)
+
+    def handle(self, type_number: int, number: int) -> int:
+        """A handle on a host resource, freed with `release`."""
+        found = ffi_component.resource_value(self.context, type_number, number)
+        self._handles.append(found)
+        return found
+
+    def release(self) -> None:
+        """Let go of the memory and the handles: the guest has its own copies."""
+        self._kept.clear()
+        while self._handles:
+            ffi_component.delete_resource(self._handles.pop())
+
+    def count(self, nodes: int) -> None:
+        """A list with so many items is about to be read. Raises `TooMuch`."""
+        self._nodes_left -= nodes
+        if self._nodes_left < 0:
+            raise TooMuch(f"more than {self.max_nodes:,} values in lists are not read (decode_nodes)")
+
+    def measure(self, size: int) -> None:
+        """So many bytes of text or of a primitive list are about to be read. Raises `TooMuch`."""
+        self.bytes_left -= size
+        if self.bytes_left < 0:
+            raise TooMuch(f"more than {self.max_bytes:,} bytes are not read (result_bytes)")
