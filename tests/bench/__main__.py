@@ -7,7 +7,7 @@ import asyncio
 
 from rich.console import Console
 
-from tests.bench import engine, idle, rpc
+from tests.bench import engine, idle, rpc, tcp
 
 
 async def main() -> None:
@@ -15,13 +15,13 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer calls, fewer actors")
     parser.add_argument(
-        "parts", nargs="*", choices=["rpc", "engine", "idle", []], help="rpc, engine, idle; default all"
+        "parts", nargs="*", choices=["rpc", "engine", "idle", "tcp", []], help="rpc, engine, idle, tcp; default all"
     )
     parser.add_argument(
         "--hosts", nargs="+", choices=rpc.KINDS, default=rpc.KINDS, help="the hosts that rpc measures; default all"
     )
     options = parser.parse_args()
-    parts = options.parts or ["engine", "rpc", "idle"]
+    parts = options.parts or ["engine", "rpc", "idle", "tcp"]
     console = Console(width=110)
     if "engine" in parts:
         await engine.run(console)
@@ -30,6 +30,8 @@ async def main() -> None:
         await rpc.run(console, rounds, calls, options.hosts)
     if "idle" in parts:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
+    if "tcp" in parts:
+        await tcp.run(console, connections=1_000, rounds=3 if options.quick else 9)
 
 
 asyncio.run(main())

@@ -1,0 +1,238 @@
+"""An agent on a real host, with a real endpoint: tools, streaming, approval, secrets, replay without the model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from theater_bus.core.chain import bodies
+from theater_bus.core.values.hashing import interface_hash, subset_hash
+from theater_bus.errors import ActorError, GuestError
+from theater_bus.host.replay import Verdict, replay
+from theater_bus.plugins import compile_capability, find
+from theater_bus.telemetry import Telemetry, TraceCollector
+from theater_bus.testing import build_guest, guest, running_host
+from theater_bus_llm import Llm
+from theater_bus_llm.endpoint import Endpoint, Price
+
+HERE = Path(__file__).parent
+GUEST = guest("agent", HERE / "guests")
+PAGE = HERE.parents[2] / "docs" / "reference" / "capabilities" / "llm.md"
+TYPE = compile_capability("llm", Llm)
+PLANTED = "sk-pl4nted-endpoint-key"
+
+Operator = Callable[..., dict[str, Any]]
+
+
+def test_the_page_says_what_the_pact_says() -> None:
+    page = PAGE.read_text("utf-8")
+    assert all(f"| `{name}` | `{digest.hex()}` |" in page for name, digest in TYPE.hashes().items())
+    described = re.findall(r"^\| `([a-z-]+): func.*\| (external|none) \|$", page, re.M)
+    assert dict(described) == {name: one.effect for (_, name), one in TYPE.functions.items()}
+    settings = set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M))
+    assert settings == {*Llm.Settings.model_fields, *Endpoint.model_fields, *Price.model_fields}
+
+
+def test_the_guest_imports_what_the_plugin_offers() -> None:
+    [imported] = GUEST.pact.imports
+    assert imported.declared is not None
+    [offered] = TYPE.interfaces
+    assert interface_hash(imported.declared) == subset_hash(offered, ["chat"])
+
+
+@pytest.mark.slow
+def test_the_committed_module_is_what_the_pinned_compiler_makes() -> None:
+    assert build_guest(GUEST.folder / "agent.c") == GUEST.wasm
+
+
+def test_the_plugin_is_installed_under_its_name() -> None:
+    assert [(one.name, one.value) for one in find() if one.name == "llm"] == [("llm", "theater_bus_llm")]
+
+
+async def test_an_agent_does_what_the_model_wants_and_answers(
+    start_host: Any, start_model: Any, operator: Operator
+) -> None:
+    model = await start_model()
+    model.call("c1", "length", '{"of": "four"}')
+    model.say("It has 14 characters.")
+    host = await start_host(installed=["llm"], config=operator(model))
+    actor = await host.spawn(GUEST)
+    assert await actor.call_function("ask", ["how long?"]) == "It has 14 characters."
+    assert await actor.get_state() == {"model": "main/tiny", "turns": 2, "answer": "It has 14 characters."}
+    function = {"name": "length", "arguments": '{"of": "four"}'}
+    assert model.bodies[1]["messages"] == [
+        {"role": "user", "content": "how long?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+        {"role": "tool", "content": "14", "tool_call_id": "c1"},
+    ]
+    assert model.bodies[1]["tools"][0]["function"]["name"] == "length"
+    keys = [headers["idempotency-key"] for headers in model.headers]
+    assert len(set(keys)) == 2
+
+
+async def test_the_caller_hears_the_words_as_they_come(start_host: Any, start_model: Any, operator: Operator) -> None:
+    model = await start_model()
+    model.gate = asyncio.Event()
+    model.say("word by word")
+    host = await start_host(installed=["llm"], config=operator(model))
+    actor = await host.spawn(GUEST)
+    async with actor.stream_function("ask", ["say it"]) as stream:
+        first = await anext(stream)
+        model.gate.set()
+        rest = [part async for part in stream]
+        assert "".join(part["text"] for part in [first, *rest]) == await stream.result() == "word by word"
+    assert len(rest) == 2
+
+
+async def test_a_person_decides_before_anything_is_sent(start_host: Any, start_model: Any, operator: Operator) -> None:
+    model = await start_model()
+    model.say("granted")
+    host = await start_host(installed=["llm"], config=operator(model), grants={"llm": {"unattended": False}})
+    actor = await host.spawn(GUEST)
+
+    async def waiting() -> Any:
+        async with asyncio.timeout(10):
+            while not (found := (await actor.get_status()).approvals):
+                continue
+            return found[0]
+
+    call = asyncio.create_task(actor.call_function("ask", ["may I?"]))
+    one = await waiting()
+    assert one.function == "theater:bus/llm.chat"
+    assert "ask main/tiny: 1 messages" in one.what
+    assert "may I?" in one.what
+    assert model.bodies == []
+    assert await actor.approve(one.id) == "granted"
+    assert await call == "granted"
+    call = asyncio.create_task(actor.call_function("ask", ["again?"]))
+    assert await actor.approve((await waiting()).id, refuse=True, note="enough") == "refused"
+    with pytest.raises(GuestError, match=r"an operator refused theater:bus/llm\.chat: enough"):
+        await call
+    assert len(model.bodies) == 1
+
+
+async def test_an_agents_run_replays_without_the_model_and_a_forged_record_does_not(
+    start_host: Any, start_model: Any, operator: Operator
+) -> None:
+    model = await start_model()
+    model.call("c1", "length", '{"of": "four"}')
+    model.say("It has 14 characters.")
+    host = await start_host(installed=["llm"], config=operator(model))
+    actor = await host.spawn(GUEST)
+    await actor.call_function("ask", ["how long?"])
+    with pytest.raises(GuestError, match="nothing to say"):
+        await actor.call_function("ask", ["and now?"])
+    segments = [segment async for segment in actor.get_chain().segments()]
+    asked = len(model.bodies)
+
+    async def nothing(_digest: bytes) -> None:
+        return None
+
+    report = await replay(segments, nothing, package=GUEST.wasm)
+    assert (report.verdict, report.operations) == (Verdict.IDENTICAL, 2), str(report)
+    assert len(model.bodies) == asked
+    other = build_other_agent()
+    report = await replay(segments, nothing, package=other)
+    assert report.verdict is Verdict.DIVERGED, str(report)
+
+
+def build_other_agent() -> bytes:
+    """An agent that describes its tool in other words: what it asks the model differs."""
+    wasm = GUEST.wasm
+    assert wasm.count(b"How many characters the arguments have") == 1
+    return wasm.replace(b"How many characters the arguments have", b"How many characters the arguments HAVE")
+
+
+async def test_the_endpoints_key_is_found_at_the_endpoint_and_nowhere_else(
+    start_host: Any,
+    start_model: Any,
+    operator: Operator,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    model = await start_model()
+    collector = TraceCollector()
+    provider = collector.provider("host")
+    telemetry = Telemetry(tracer_provider=provider)
+    host = await start_host(installed=["llm"], telemetry=telemetry, data_dir=tmp_path / "data", config=operator(model))
+    actor = await host.spawn(GUEST, chain={"durability": "file"})
+    model.pieces = 1
+    model.say(f"your key is {PLANTED}")
+    seen: list[Any] = [await actor.call_function("ask", ["what is my key?"]), await actor.get_state()]
+    assert seen[0] == "your key is secret:main-key"
+    model.raw(lambda: web.json_response({"error": {"message": f"Incorrect API key provided: {PLANTED}"}}, status=401))
+    with pytest.raises(GuestError) as caught:
+        await actor.call_function("ask", ["and now?"])
+    assert "Incorrect API key provided: secret:main-key" in str(caught.value)
+    seen += [caught.value, caught.value.details, await actor.get_status(), host.host.settings]
+    seen += await actor.get_chain().all()
+    await actor.shutdown()
+    await telemetry.flush()
+    provider.shutdown()
+    assert [headers["authorization"] for headers in model.headers] == [f"Bearer {PLANTED}"] * 2
+    spans = [span.to_json() for span in collector.spans()]
+    assert any("theater:bus/llm/chat" in span for span in spans)
+    kept = [path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file()]
+    assert any(b"your key is secret:main-key" in data for data in kept)
+    assert all(PLANTED.encode() not in data for data in kept)
+    assert PLANTED not in "\n".join([caplog.text, *spans, *map(repr, seen), *map(str, seen)])
+
+
+async def test_what_conversations_have_spent_comes_back_with_a_file_actor(
+    start_model: Any, operator: Operator, tmp_path: Path, theater_server: Any
+) -> None:
+    model = await start_model()
+    options: dict[str, Any] = {
+        "installed": ["llm"],
+        "data_dir": tmp_path,
+        "namespace": "spent",
+        "config": operator(model),
+    }
+    async with running_host(server=theater_server, **options) as host:
+        actor = await host.spawn(GUEST, id="a", chain={"durability": "file"})
+        model.say("x")
+        await actor.call_function("ask", ["one"])
+    async with running_host(server=theater_server, **options) as host:
+        model.say("y")
+        assert await host.theater.actor("a").call_function("ask", ["two"]) == "y"
+        capability: Any = host.host.actors["a"].capabilities["llm"]
+        assert capability.left("main")["tokens"] == 1_000_000 - 2 * 15
+
+
+async def test_a_host_that_grants_less_names_the_grant_and_every_chat_is_recorded(
+    start_host: Any, start_model: Any, operator: Operator
+) -> None:
+    model = await start_model()
+    host = await start_host(installed=["llm"], config=operator(model), grants={"llm": {"operation_tokens": 50}})
+    actor = await host.spawn(GUEST)
+    with pytest.raises(GuestError, match=r"llm\.operation_tokens = 50 is used up"):
+        await actor.call_function("ask", ["how long?"])
+    strict = await start_host(installed=["llm"], config=operator(model), grants={"llm": {"models": []}})
+    actor = await strict.spawn(GUEST)
+    with pytest.raises(GuestError, match=r"llm\.models does not hold 'main/tiny'"):
+        await actor.call_function("ask", ["how long?"])
+    assert model.bodies == []
+    calls = [event.body for event in await actor.get_chain().all() if isinstance(event.body, bodies.HostCall)]
+    assert [(call.interface, call.function) for call in calls] == [("theater:bus/llm", "chat")]
+
+
+async def test_wrong_arguments_end_the_operation_and_not_the_actor(
+    start_host: Any, start_model: Any, operator: Operator
+) -> None:
+    model = await start_model()
+    host = await start_host(installed=["llm"], config=operator(model))
+    actor = await host.spawn(Llm, capabilities={"llm": {"models": ["main/tiny"]}})
+    wrongs: list[list[Any]] = [[7], [None], [{"model": "main/tiny"}], [[]]]
+    for wrong in wrongs:
+        with pytest.raises(ActorError):
+            await actor.call_function("chat", wrong)
+    assert await actor.call_function("models") == ["main/tiny"]
+    assert await actor.call_function("left", ["c"]) == {"tokens": 1_000_000, "cost-micros": 10_000_000}

@@ -1,0 +1,105 @@
+"""The fixtures that theater_bus offers to the authors of plugins, certificates made for the run, and both ends."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import trustme
+
+from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+
+__all__ = ["start_harness", "start_host", "theater_server"]
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
+
+    async def wait(holds: Callable[[], Any], timeout_s: float = 20.0) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
+                await asyncio.sleep(0.002)
+
+    return wait
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Certificates for `localhost` and 127.0.0.1: what a host is configured with, and contexts for the test's side."""
+
+    config: dict[str, Any]
+    client: ssl.SSLContext
+    server: ssl.SSLContext
+    stranger: ssl.SSLContext
+    """A server whose authority nobody knows."""
+    chain: Path
+    key: Path
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    folder = tmp_path_factory.mktemp("tls")
+    known, unknown = trustme.CA(), trustme.CA()
+    issued, stray = known.issue_cert("localhost", "127.0.0.1"), unknown.issue_cert("localhost", "127.0.0.1")
+    ca, chain, key = folder / "ca.pem", folder / "chain.pem", folder / "key.pem"
+    known.cert_pem.write_to_path(ca)
+    issued.private_key_pem.write_to_path(key)
+    for at, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(chain, append=at > 0)
+    client = ssl.create_default_context(cafile=str(ca))
+    server, stranger = (ssl.create_default_context(ssl.Purpose.CLIENT_AUTH) for _ in range(2))
+    issued.configure_cert(server)
+    stray.configure_cert(stranger)
+    config = {"certificates": {"web": {"chain": str(chain), "key": str(key)}}, "ca_file": str(ca)}
+    return Authority({"capabilities": {"tcp": config}}, client, server, stranger, chain, key)
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest_asyncio.fixture
+async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
+    """`address = await serve(handler, ssl=…)`: a server of the test's own on 127.0.0.1."""
+    async with AsyncExitStack() as stack:
+
+        async def start(handler: Serve, **options: Any) -> str:
+            async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                try:
+                    with suppress(ConnectionError, ssl.SSLError):
+                        await handler(reader, writer)
+                finally:
+                    writer.close()
+
+            server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
+            await stack.enter_async_context(server)
+            host, port = server.sockets[0].getsockname()
+            return f"{host}:{port}"
+
+        yield start
+
+
+@pytest_asyncio.fixture
+async def dial() -> AsyncIterator[Callable[..., Any]]:
+    """`reader, writer = await dial("127.0.0.1:80", ssl=…)`: a client of the test's own, closed at its end."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def start(address: str, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        host, _, port = address.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port), **options)
+        writers.append(writer)
+        return reader, writer
+
+    yield start
+    for writer in writers:
+        writer.transport.abort()
+    for writer in writers:
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
