@@ -10,13 +10,15 @@ from pathlib import Path
 
 from theater_bus.core.values.pact import parse
 from theater_bus.core.values.wit import capability_wit
+from theater_bus.plugins import PluginRegistry
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def pacts() -> Iterator[Path]:
     """The pact of every capability in this repository."""
-    yield from sorted((ROOT / "plugins").glob("*/src/*/*.pact"))
+    named = {capability.pact.source for capability in PluginRegistry.discover().capabilities.values()}
+    yield from sorted(path for path in (ROOT / "plugins").glob("*/src/*/*.pact") if path.name in named)
 
 
 def render(pact: Path) -> str:
