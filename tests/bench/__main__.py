@@ -7,21 +7,21 @@ import asyncio
 
 from rich.console import Console
 
-from tests.bench import engine, idle, rpc, tcp
+from tests.bench import children, engine, idle, rpc, tcp, timers
+
+PARTS = ["engine", "rpc", "idle", "children", "timers", "tcp"]
 
 
 async def main() -> None:
     """Run the parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rounds, fewer calls, fewer actors")
-    parser.add_argument(
-        "parts", nargs="*", choices=["rpc", "engine", "idle", "tcp", []], help="rpc, engine, idle, tcp; default all"
-    )
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"{', '.join(PARTS)}; default all")
     parser.add_argument(
         "--hosts", nargs="+", choices=rpc.KINDS, default=rpc.KINDS, help="the hosts that rpc measures; default all"
     )
     options = parser.parse_args()
-    parts = options.parts or ["engine", "rpc", "idle", "tcp"]
+    parts = options.parts or PARTS
     console = Console(width=110)
     if "engine" in parts:
         await engine.run(console)
@@ -32,6 +32,10 @@ async def main() -> None:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
     if "tcp" in parts:
         await tcp.run(console, connections=1_000, rounds=3 if options.quick else 9)
+    if "children" in parts:
+        await children.run(console, 100 if options.quick else 1_000)
+    if "timers" in parts:
+        await timers.run(console, 1_000 if options.quick else 10_000)
 
 
 asyncio.run(main())
