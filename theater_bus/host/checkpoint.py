@@ -102,7 +102,9 @@ class Checkpoints:
         found: dict[str, Payload] = {}
         for name, capability in self._actor.capabilities.items():
             try:
-                snapshot = capability.snapshot()
+                snapshot: object = capability.snapshot()
+                if not isinstance(snapshot, bytes | None):
+                    raise TypeError(f"a snapshot is bytes or None, this is {type(snapshot).__name__}")
             except Exception:
                 log.exception("capability %s of %s gave no snapshot", name, self._actor.identity.id)
                 continue

@@ -2,7 +2,8 @@
 
 `capability_harness` calls a capability's functions directly; `running_host` gives a server, a host with the plugins
 under test and a client; `relay_guest` makes a guest that passes every call on to a capability; `guest` finds guests by
-name and builds them. As pytest fixtures: `pytest_plugins = ["theater_bus.testing.fixtures"]`.
+name and builds them; `conformance` is a test of all that is asked of every capability. As pytest fixtures:
+`pytest_plugins = ["theater_bus.testing.fixtures"]`.
 """
 
 from importlib import import_module
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
     from theater_bus.testing.harness import CapabilityHarness, HarnessContext, capability_harness
     from theater_bus.testing.relay import relay_guest
     from theater_bus.testing.running import RunningHost, offering, running_host
+    from theater_bus.testing.suite import Example, conformance
 
 __all__ = [
     "CapabilityHarness",
+    "Example",
     "FakeClock",
     "Guest",
     "HarnessContext",
@@ -24,6 +27,7 @@ __all__ = [
     "build_guest",
     "build_wat",
     "capability_harness",
+    "conformance",
     "guest",
     "offering",
     "relay_guest",
@@ -32,6 +36,7 @@ __all__ = [
 
 _HOME = {
     "CapabilityHarness": "harness",
+    "Example": "suite",
     "FakeClock": "clock",
     "Guest": "guests",
     "HarnessContext": "harness",
@@ -39,6 +44,7 @@ _HOME = {
     "build_guest": "guests",
     "build_wat": "guests",
     "capability_harness": "harness",
+    "conformance": "suite",
     "guest": "guests",
     "offering": "running",
     "relay_guest": "relay",

@@ -34,6 +34,11 @@ from theater_bus.testing.children import HarnessChildren
 
 __all__ = ["CapabilityHarness", "HarnessContext", "HarnessLogger", "HarnessMeter", "capability_harness"]
 
+
+class NeedsHost(LookupError):
+    """The capability asked for what only a host has."""
+
+
 CallActor = Callable[[str, str, list[Any]], Awaitable[Any]]
 _End = tuple[tuple[str, list[Any]], Callable[[ActorError | None], None] | None, Callable[[Any], None] | None]
 
@@ -145,9 +150,9 @@ class HarnessContext:
 
     @property
     def bus(self) -> CapabilityBus:
-        """A harness has no NATS. Raises `LookupError`: test what needs it with `running_host`, or set `given_bus`."""
+        """A harness has no NATS. Raises `NeedsHost`: test what needs it with `running_host`, or set `given_bus`."""
         if self.given_bus is None:
-            raise LookupError("a harness has no NATS. Fix: test it with running_host, or set context.given_bus")
+            raise NeedsHost("a harness has no NATS. Fix: test it with running_host, or set context.given_bus")
         return self.given_bus
 
     @property

@@ -20,6 +20,7 @@ from theater_bus.capability import Capability, TimeSource, hookimpl
 from theater_bus.client.actor import ActorHandle
 from theater_bus.client.connecting import connect
 from theater_bus.client.theater import Theater
+from theater_bus.core.chain.segments import Segment, Spilled
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.manifest.reading import from_mapping
 from theater_bus.host.host import Host
@@ -77,8 +78,20 @@ class RunningHost:
         `package` is run in place of the recorded one and compared with the record. Raises `ActorNotFound` for an actor
         whose chain is gone: one in memory ends with its actor.
         """
-        segments = actor.get_chain().segments()
-        return await replay(segments, self._object, package=package, engine=self.host.engine)
+        return await replay(self.segments(actor), self._object, package=package, engine=self.host.engine)
+
+    async def segments(self, actor: ActorHandle) -> AsyncIterator[Segment | Spilled]:
+        """The actor's chain as the host keeps it; in files it outlives the actor. Raises `ActorNotFound`."""
+        live = self.host.actors.get(actor.id)
+        store = self.host.file_store or self.host.memory_store if live is None else self.host.store_of(live)
+        next_seq = 0
+        while True:
+            page = await store.read(actor.id, next_seq)
+            for segment in page.segments:
+                yield segment
+            next_seq = page.next_seq
+            if next_seq >= page.end_seq:
+                return
 
     async def _object(self, digest: bytes) -> bytes | None:
         stores = [store for store in (self.host.memory_store, self.host.file_store) if store is not None]
