@@ -202,7 +202,7 @@ async def followed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BaseEx
     return dict(zip(RUNNING, ends, strict=True))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", RUNNING)
 def test_a_page_can_be_followed_from_top_to_bottom(name: str, followed: dict[str, BaseException | None]) -> None:
     if (end := followed[name]) is not None:

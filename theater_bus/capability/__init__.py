@@ -56,9 +56,7 @@ from theater_bus.capability.secret import (
     with_secrets,
 )
 from theater_bus.capability.wit import WitCapability
-from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, OWN, PATHS, SECRETS, STRINGS, SUBJECTS
-from theater_bus.core.supervision import FailurePolicy
-from theater_bus.core.supervision import Supervisor as RestartPolicy
+from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, SECRETS, STRINGS, SUBJECTS
 
 __all__ = [
     "API",
@@ -69,7 +67,6 @@ __all__ = [
     "LATER",
     "NOT_GIVEN",
     "NUMBER",
-    "OWN",
     "PATHS",
     "SECRETS",
     "STRINGS",
@@ -92,7 +89,6 @@ __all__ = [
     "Consumer",
     "Context",
     "Decision",
-    "FailurePolicy",
     "HostCall",
     "HostCallMiddleware",
     "HostScoped",
@@ -108,7 +104,6 @@ __all__ = [
     "Proof",
     "QueuedCall",
     "Request",
-    "RestartPolicy",
     "Secret",
     "SecretRefused",
     "Settings",

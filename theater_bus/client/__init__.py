@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from theater_bus.client.actor import ActorHandle
     from theater_bus.client.chain import ChainView
     from theater_bus.client.connecting import connect
-    from theater_bus.client.grants import GrantedSetting, GrantsReport
     from theater_bus.client.inspection import Inspection
     from theater_bus.client.results import (
         ActorMetrics,
@@ -44,8 +43,6 @@ __all__ = [
     "ChainView",
     "Exports",
     "FunctionExport",
-    "GrantedSetting",
-    "GrantsReport",
     "HostInfo",
     "HostSummary",
     "Inspection",
@@ -69,8 +66,6 @@ _HOME = {
     "CallStream": "streaming",
     "Calls": "sugar",
     "ChainView": "chain",
-    "GrantedSetting": "grants",
-    "GrantsReport": "grants",
     "Inspection": "inspection",
     "SyncActorHandle": "sync",
     "SyncTheater": "sync",

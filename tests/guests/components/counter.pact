@@ -6,8 +6,8 @@ imports {
 }
 
 exports {
-    // Takes the given state, or begins with nothing.
-    theater:simple/actor.init: func(state: option<tally>) -> result<tuple<tally>, string>
+    // Whoever it is has added what is there at the beginning.
+    theater:simple/actor.init: func(state: tally) -> result<tuple<tally>, string>
     // Says so in the log, adds, and answers with the sum. `nothing to add` for 0.
     increment: func(state: tally, by: u64) -> result<tuple<tally, u64>, string>
     get: func(state: tally) -> result<tuple<tally, u64>, string>

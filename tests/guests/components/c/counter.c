@@ -53,8 +53,10 @@ static answer *refuse(const char *words, u32 size) {
     return &result;
 }
 
-EXPORT("theater:simple/actor#init") answer *init(u32 given, STATE) {
-    return given ? keep(count, last_given, last, last_size) : keep(0, 0, 0, 0);
+EXPORT("theater:simple/actor#init") answer *init(STATE) {
+    text self;
+    host_self(&self);
+    return keep(count, 1, self.at, self.size);
 }
 
 EXPORT("increment") answer *increment(STATE, u64 by) {

@@ -74,11 +74,9 @@ func refuse(why string) unsafe.Pointer {
 }
 
 //go:wasmexport theater:simple/actor#init
-func begin(some bool, count uint64, given bool, last unsafe.Pointer, size uint32) unsafe.Pointer {
-	if !some {
-		return keep(tally{})
-	}
-	return keep(tally{count: count, given: given, last: text{address(last), size}})
+func begin(count uint64, given bool, last unsafe.Pointer, size uint32) unsafe.Pointer {
+	hostSelf(unsafe.Pointer(&self))
+	return keep(tally{count: count, given: true, last: self})
 }
 
 //go:wasmexport increment

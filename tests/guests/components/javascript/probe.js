@@ -2,7 +2,7 @@
 import { log, self } from "theater:simple/runtime";
 
 export const actor = {
-  init: (state) => [state ?? { count: 0, last: null }],
+  init: (state) => [{ ...state, last: self() }],
 };
 
 export function increment(state, by) {

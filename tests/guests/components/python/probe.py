@@ -8,7 +8,7 @@ from wit_world.imports.types import Tally
 
 class Actor(exports.Actor):
     def init(self, state):
-        return (state or Tally(0, None),)
+        return (Tally(state.count, runtime.self()),)
 
 
 class WitWorld:

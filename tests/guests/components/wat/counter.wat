@@ -32,11 +32,13 @@
     (i64.store (i32.const 32) (local.get $count))
     (i32.const 0))
 
+  (func $keep-self (param $count i64) (result i32)
+    (call $self (i32.const 56))
+    (call $keep (local.get $count) (i32.const 1) (i32.load (i32.const 56)) (i32.load (i32.const 60))))
+
   (func (export "theater:simple/actor#init")
-    (param $some i32) (param $count i64) (param $given i32) (param $last i32) (param $size i32) (result i32)
-    (if (result i32) (local.get $some)
-      (then (call $keep (local.get $count) (local.get $given) (local.get $last) (local.get $size)))
-      (else (call $keep (i64.const 0) (i32.const 0) (i32.const 0) (i32.const 0)))))
+    (param $count i64) (param $given i32) (param $last i32) (param $size i32) (result i32)
+    (call $keep-self (local.get $count)))
 
   (func (export "increment")
     (param $count i64) (param $given i32) (param $last i32) (param $size i32) (param $by i64) (result i32)
@@ -46,10 +48,7 @@
       (i32.store (i32.const 8) (i32.const 78))
       (i32.store (i32.const 12) (i32.const 14))
       (return (i32.const 0))))
-    (call $self (i32.const 56))
-    (call $keep
-      (i64.add (local.get $count) (local.get $by))
-      (i32.const 1) (i32.load (i32.const 56)) (i32.load (i32.const 60))))
+    (call $keep-self (i64.add (local.get $count) (local.get $by))))
 
   (func (export "get") (param $count i64) (param $given i32) (param $last i32) (param $size i32) (result i32)
     (call $keep (local.get $count) (local.get $given) (local.get $last) (local.get $size)))
