@@ -56,7 +56,9 @@ from theater_bus.capability.secret import (
     with_secrets,
 )
 from theater_bus.capability.wit import WitCapability
-from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, SECRETS, STRINGS, SUBJECTS
+from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, OWN, PATHS, SECRETS, STRINGS, SUBJECTS
+from theater_bus.core.supervision import FailurePolicy
+from theater_bus.core.supervision import Supervisor as RestartPolicy
 
 __all__ = [
     "API",
@@ -67,6 +69,7 @@ __all__ = [
     "LATER",
     "NOT_GIVEN",
     "NUMBER",
+    "OWN",
     "PATHS",
     "SECRETS",
     "STRINGS",
@@ -89,6 +92,7 @@ __all__ = [
     "Consumer",
     "Context",
     "Decision",
+    "FailurePolicy",
     "HostCall",
     "HostCallMiddleware",
     "HostScoped",
@@ -104,6 +108,7 @@ __all__ = [
     "Proof",
     "QueuedCall",
     "Request",
+    "RestartPolicy",
     "Secret",
     "SecretRefused",
     "Settings",

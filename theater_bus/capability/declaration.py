@@ -59,12 +59,15 @@ class Capability:
     module, or the pact text itself if it holds a newline), `Settings`, and `HostSettings` for what the operator of a
     host may set for it (`[capabilities.<name>]` in the host's configuration); each field of that has a default.
     `peer_pact` (like `pact`) declares how other actors and clients reach the instance, see `capability.peer`.
+    `earlier` are subclasses with the pact of an earlier version each, for guests that were built against it: an actor
+    gets the first version that has what it imports.
     """
 
     name: ClassVar[str]
     pact: ClassVar[str]
     peer_pact: ClassVar[str] = ""
     Settings: ClassVar[type[Settings]] = Settings
+    earlier: ClassVar[tuple[type[Capability], ...]] = ()
     HostSettings: ClassVar[type[BaseModel] | None] = None
 
     def __init__(self, context: Context, settings: Any) -> None:

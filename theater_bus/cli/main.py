@@ -46,6 +46,7 @@ COMMANDS: Final = {
         state="Print an actor's state.",
         chain="Print, follow or verify an actor's event chain.",
         metrics="Print an actor's counts and times.",
+        grants="Say what an actor may use, and who cut what.",
     ),
     **_listed(
         "Steer",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from theater_bus.client.actor import ActorHandle
     from theater_bus.client.chain import ChainView
     from theater_bus.client.connecting import connect
+    from theater_bus.client.grants import GrantedSetting, GrantsReport
     from theater_bus.client.inspection import Inspection
     from theater_bus.client.results import (
         ActorMetrics,
@@ -43,6 +44,8 @@ __all__ = [
     "ChainView",
     "Exports",
     "FunctionExport",
+    "GrantedSetting",
+    "GrantsReport",
     "HostInfo",
     "HostSummary",
     "Inspection",
@@ -66,6 +69,8 @@ _HOME = {
     "CallStream": "streaming",
     "Calls": "sugar",
     "ChainView": "chain",
+    "GrantedSetting": "grants",
+    "GrantsReport": "grants",
     "Inspection": "inspection",
     "SyncActorHandle": "sync",
     "SyncTheater": "sync",

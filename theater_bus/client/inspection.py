@@ -1,9 +1,10 @@
-"""Questions about an actor that programs ask now and then: what it exports, its manifest, what became of a key."""
+"""Questions about an actor that programs ask now and then: its exports, manifest and grants, what became of a key."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from theater_bus.client.grants import GrantsReport
 from theater_bus.client.results import Exports, OperationOutcome, parsed
 from theater_bus.client.session import DEFAULT_TIMEOUT_S, Session
 
@@ -27,6 +28,10 @@ class Inspection:
         """The manifest in force, defaults filled in, as plain values."""
         answer = await self._info("manifest", {}, timeout)
         return parsed(lambda wire: dict(wire["manifest"]), answer, "info.manifest")
+
+    async def grants(self, *, timeout: float = DEFAULT_TIMEOUT_S) -> GrantsReport:
+        """What the actor may use, and which of host, parent and manifest cut what."""
+        return parsed(GrantsReport.from_wire, await self._info("grants", {}, timeout), "info.grants")
 
     async def operation(self, key: str, *, timeout: float = DEFAULT_TIMEOUT_S) -> OperationOutcome:
         """What became of the call with this key: the question to ask after `OutcomeUnknown` or a timeout."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from theater_bus.core.chain.control import FreshInstance, Restarted, Resumed
 from theater_bus.core.chain.control import Paused as PausedEvent
-from theater_bus.core.grants import Grants
+from theater_bus.core.grants import Effective
 from theater_bus.core.idempotency import Window
 from theater_bus.core.lifecycle import Phase, PhaseMachine, StopReason
 from theater_bus.core.mailbox import Mailbox
@@ -64,6 +64,7 @@ class Actor:
         "checkpoints",
         "contexts",
         "current",
+        "effective",
         "exit_result",
         "failure",
         "failure_note",
@@ -101,10 +102,11 @@ class Actor:
         services: Services,
         state: Subtree | None,
         now: float,
-        grants: Grants,
+        effective: Effective,
     ) -> None:
         self.type = type_
-        self.grants = grants
+        self.effective = effective
+        self.grants = effective.grants
         self.identity = identity
         self.attributes = attributes
         self.services = services

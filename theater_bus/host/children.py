@@ -158,6 +158,8 @@ class ActorChildren:
     def give_up(self, why: str) -> None:
         """End this actor as `failed`."""
         actor = self._actor
+        if actor.phases.is_ending:
+            return
         actor.failure_note = why
         actor.services.stop_actor(actor, StopReason.FAILED)
 

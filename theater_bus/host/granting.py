@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from theater_bus.capability import Capability, Settings
-from theater_bus.core.grants import ALL, UNLIMITED, Grant, Grants, intersect
+from theater_bus.core.grants import ALL, OWN, UNLIMITED, Effective, Grant, Grants, intersect
 from theater_bus.core.setting import Plain
 from theater_bus.errors import ConfigurationError, SpawnRefused
 
@@ -35,10 +35,15 @@ Policy = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What one actor may use: the grants themselves, and each capability's settings made of them."""
+    """What one actor may use, where it comes from, and each capability's settings made of it."""
 
-    grants: Grants
+    effective: Effective
     settings: Mapping[str, Settings]
+
+    @property
+    def grants(self) -> Grants:
+        """What remains of all sides."""
+        return self.effective.grants
 
     def plain(self, capability: str) -> dict[str, Any]:
         """The settings of a capability as plain values."""
@@ -59,25 +64,30 @@ def read_policy(policy: Policy | None, capabilities: Mapping[str, CapabilityType
 
 
 def grant(
-    capabilities: Sequence[CapabilityType], asked: Mapping[str, Mapping[str, Plain]], host: Grants, parent: Grants
+    capabilities: Sequence[CapabilityType],
+    asked: Mapping[str, Mapping[str, Plain]],
+    host: Grants,
+    parent: Grants,
+    recorded: bool = False,
 ) -> Granted:
     """What remains of the settings that a manifest asks for. Raises `SpawnRefused`, saying what to add where.
 
-    `parent` is what the actor's parent has, `ALL` for an actor without one; for a recovery, what was recorded.
+    `parent` is what the actor's parent has, `ALL` for an actor without one; for a recovery, what was `recorded`.
     """
     named = [one for one in capabilities if one.name in asked]
-    wanted = {c.name: _asked(c, asked[c.name]) for c in named}
-    effective = intersect(host, parent, Grants(wanted))
+    wanted = {c.name: _settings(c.name, c.cls, asked[c.name]).model_dump(mode="json") for c in named}
+    manifest = Grants({c.name: _asked(c, wanted[c.name]) for c in named})
+    effective = intersect(host, parent, manifest, "record" if recorded else "parent")
     effective.require()
     # What the manifest does not name grants nothing, and so needs no grant itself.
     settings: dict[str, Settings] = {one.name: one.cls.Settings() for one in capabilities if one.name not in asked}
     for capability in named:
-        given = effective.grants.of(capability.name)
+        name, kinds = capability.name, capability.cls.grant_bounds()
+        given = effective.grants.of(name)
         assert given is not None
-        settings[capability.name] = _settings(
-            capability.name, capability.cls, given.settings(capability.cls.grant_bounds()), "after the grants' cuts, "
-        )
-    return Granted(effective.grants, settings)
+        own = {setting: wanted[name][setting] for setting, kind in kinds.items() if kind is OWN}
+        settings[name] = _settings(name, capability.cls, given.settings(kinds) | own, "after the grants' cuts, ")
+    return Granted(effective, settings)
 
 
 def _policy_grant(name: str, bounds: Mapping[str, Any], capabilities: Mapping[str, CapabilityType]) -> Grant:
@@ -88,16 +98,21 @@ def _policy_grant(name: str, bounds: Mapping[str, Any], capabilities: Mapping[st
         raise ConfigurationError(
             f"grants.{name}", f"no plugin of this host offers it{hint}", "install the plugin, or remove the entry"
         )
+    kinds = capability.cls.grant_bounds()
+    for setting in bounds:
+        if kinds.get(setting) is OWN:
+            raise ConfigurationError(
+                f"grants.{name}.{setting}", "it is each actor's own choice, and no grant", "remove it"
+            )
     try:
-        return Grant.read(bounds, capability.cls.grant_bounds(), others=UNLIMITED)
+        return Grant.read(bounds, kinds, others=UNLIMITED)
     except ValueError as error:
         raise ConfigurationError(f"grants.{name}", str(error)) from None
 
 
-def _asked(capability: CapabilityType, given: Mapping[str, Plain]) -> Grant:
-    settings = _settings(capability.name, capability.cls, given)
+def _asked(capability: CapabilityType, settings: Mapping[str, Plain]) -> Grant:
     try:
-        return Grant.read(settings.model_dump(mode="json"), capability.cls.grant_bounds())
+        return Grant.read(settings, capability.cls.grant_bounds())
     except ValueError as error:
         raise SpawnRefused(f"[capabilities.{capability.name}]: {error}", capability=capability.name) from None
 

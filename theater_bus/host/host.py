@@ -32,6 +32,7 @@ from theater_bus.errors import (
     ConnectionLost,
     Overloaded,
     PluginError,
+    ShuttingDown,
     SpawnRefused,
 )
 from theater_bus.host.access import Access
@@ -45,7 +46,7 @@ from theater_bus.host.configuration import HostConfiguration
 from theater_bus.host.control import control_handlers
 from theater_bus.host.granting import read_policy
 from theater_bus.host.heartbeat import Heartbeat
-from theater_bus.host.household import left
+from theater_bus.host.household import household_of, left
 from theater_bus.host.info import info_handlers
 from theater_bus.host.loan import Loans
 from theater_bus.host.middleware import Middleware
@@ -270,6 +271,8 @@ class Host:
     async def spawn(self, request: SpawnRequest) -> Actor:
         """Start an actor; returns when it answers. Raises `SpawnRefused`, `ActorExists`, or what init ended with."""
         if self.draining:
+            if request.parent is not None:
+                raise ShuttingDown("this host is draining and takes no new actors")
             raise SpawnRefused("this host is draining and takes no new actors. Fix: spawn on another host")
         try:
             return await self._spawner.spawn(request)
@@ -528,8 +531,11 @@ class Host:
 
     async def close(self, grace_s: float | None = None) -> None:
         """Stop everything in order: actors, plugins, chain, connections, engine."""
+        self.draining = True
         await self._heartbeat.stop()
         keep = self._kept_at_close()
+        for actor_id in keep:
+            household_of(self.actors[actor_id]).is_leaving = True
         for actor in list(self.actors.values()):
             if actor.identity.id not in keep:
                 self.stop_actor(actor, StopReason.SHUTDOWN, grace_s=grace_s)

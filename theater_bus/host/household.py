@@ -1,7 +1,8 @@
 """Who belongs to whom: the children of one actor, and what it hears of their ends.
 
 Invariants: a child has one parent for its whole life on a host; the parent hears of its end once, and never of one that
-was not spawned to the end; nobody hears of a child that leaves without ending (`moved`, `fenced`).
+was not spawned to the end; nobody hears of a child that leaves without ending (`moved`, `fenced`). A parent that leaves
+with its host hears nothing any more: what it had and does not find when it is back, has ended.
 """
 
 from __future__ import annotations
@@ -29,12 +30,13 @@ _ENDS = frozenset({StopReason.EXITED, StopReason.SHUTDOWN, StopReason.FAILED, St
 class Household:
     """The children of one actor: those that live, and those that are being spawned."""
 
-    __slots__ = ("_settled", "children", "count", "ended", "most", "newborn", "recovered", "stop_s")
+    __slots__ = ("_settled", "children", "count", "ended", "is_leaving", "most", "newborn", "recovered", "stop_s")
 
     def __init__(self) -> None:
         self.children: dict[str, Actor] = {}
         self.newborn: dict[str, Actor] = {}
         self.count = 0
+        self.is_leaving = False
         self.most: int | None = None
         self.stop_s = STOP_S
         self.ended: Callable[[ChildEnd], None] | None = None
@@ -69,7 +71,7 @@ class Household:
 
     def _tell(self, child: Actor) -> None:
         reason = child.phases.reason
-        if self.ended is None or reason not in _ENDS:
+        if self.ended is None or reason not in _ENDS or self.is_leaving:
             return
         error = child.failure
         end = ChildEnd(

@@ -7,6 +7,7 @@ from time import time_ns
 from typing import TYPE_CHECKING, Any
 
 from theater_bus.core.chain.segments import segment_map
+from theater_bus.core.grants import OWN
 from theater_bus.core.idempotency import Join, Replay
 from theater_bus.core.values.pact_format import format_type
 from theater_bus.core.wire.form import Form
@@ -36,6 +37,7 @@ def info_handlers(actor: Actor, shared: Shared) -> Mapping[str, Handler]:
         "metrics": desk.metrics,
         "exports": desk.exports,
         "manifest": desk.manifest,
+        "grants": desk.grants,
         "operation": desk.operation,
         "watch": desk.watch,
     }
@@ -154,6 +156,18 @@ class _Info:
     def manifest(self, fields: Fields) -> dict[str, Any]:
         manifest = self._actor.type.manifest
         return {"manifest": manifest.to_plain(), "digest": f"sha256:{manifest.digest.hex()}", **self._as_of()}
+
+    def grants(self, fields: Fields) -> dict[str, Any]:
+        effective = self._actor.effective
+        kinds = {one.name: one.cls.grant_bounds() for one in self._actor.type.capabilities}
+        return {
+            "second": effective.second,
+            "capabilities": list(kinds),
+            "settings": [
+                one.to_plain() for one in effective.explain_all() if kinds[one.capability][one.setting] is not OWN
+            ],
+            **self._as_of(),
+        }
 
     async def operation(self, fields: Fields) -> dict[str, Any]:
         window = self._actor.window

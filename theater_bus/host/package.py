@@ -220,7 +220,9 @@ def make_actor_type(
 
     `listed` is the id of the one actor that the type is for, where it has metrics of its own.
     """
-    capabilities = tuple(_capability(name, registry) for name in sorted(manifest.capabilities))
+    imports = {interface.name: interface for interface in package.metadata.imports}
+    named = (_capability(name, registry) for name in sorted(manifest.capabilities))
+    capabilities = tuple(capability.version_for(imports) for capability in named)
     if package.is_component:
         capabilities += ambient(package.metadata, capabilities, registry)
     provided: dict[str, list[tuple[str, object]]] = {}

@@ -99,12 +99,12 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
     package = await spawner.load(wasm)
     type_ = spawner.type_of(package, manifest.cut(host.limits), found.actor)
     recorded = Grants.from_plain(unpack(await _object(store, found.grants, "grants")))
-    granted = spawner.granted(type_, recorded)
+    granted = spawner.granted(type_, recorded, recorded=True)
     host.reserve(found.actor)
     identity = ActorIdentity(found.actor, host.namespace, manifest.name, host.id)
     attributes = ActorAttributes(found.actor, host.namespace, manifest.name, host.id)
     state = None if found.state is None else parse(found.state)
-    actor = Actor(type_, identity, attributes, host, state, host.loop.time(), granted.grants)
+    actor = Actor(type_, identity, attributes, host, state, host.loop.time(), granted.effective)
     tail = store.open(found.actor, found.incarnation)
     writer = ChainWriter(
         found.actor,
@@ -123,6 +123,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         actor.outbox = Outbox(actor, tail)
     _restore_window(host, actor, found)
     try:
+        await host.keep_objects(actor, wasm)  # limits and grants may be others than those recorded
         decided: asyncio.Future[ActorError | None] = host.loop.create_future()
         actor.journal.write(time_ns(), Recovered(tail.epoch, host.id), state, decided.set_result)
         error = await decided

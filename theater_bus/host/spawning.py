@@ -14,7 +14,7 @@ from theater_bus.capability import ActorIdentity
 from theater_bus.core.chain.bodies import Genesis, Origin
 from theater_bus.core.chain.recording import Limits as RecordLimits
 from theater_bus.core.chain.writer import ChainWriter
-from theater_bus.core.grants import ALL, Grants
+from theater_bus.core.grants import ALL, Effective, Grants
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.core.wire.identity import check_name, generate_id, incarnation
@@ -150,7 +150,7 @@ class Spawner:
             type_ = self.type_of(package, manifest, actor_id)
             granted = self.granted(type_, ALL if parent is None else parent.grants)
             origin, state = await self._origin(actor_id, request, type_)
-            actor = self._make(actor_id, type_, granted.grants, state)
+            actor = self._make(actor_id, type_, granted.effective, state)
         except BaseException:
             host.release(actor_id)
             raise
@@ -175,9 +175,9 @@ class Spawner:
             package = self._packages.put(module.sha256, read_package(module))
         return package
 
-    def granted(self, type_: ActorType, parent: Grants) -> Granted:
+    def granted(self, type_: ActorType, parent: Grants, recorded: bool = False) -> Granted:
         """What an actor of this type may use. Raises `SpawnRefused`, saying what to add where."""
-        return grant(type_.capabilities, type_.manifest.capabilities, self._host.grants, parent)
+        return grant(type_.capabilities, type_.manifest.capabilities, self._host.grants, parent, recorded)
 
     def _check_durability(self, manifest: Manifest, parent: Actor | None) -> None:
         durability = manifest.chain.durability
@@ -247,11 +247,11 @@ class Spawner:
         state = None if before.state is None or type_.state_codec is None else type_.state_codec.check(before.state)
         return Origin("continue", actor_id, before.incarnation, before.next_seq - 1, before.head), state
 
-    def _make(self, actor_id: str, type_: ActorType, grants: Grants, state: Subtree | None) -> Actor:
+    def _make(self, actor_id: str, type_: ActorType, effective: Effective, state: Subtree | None) -> Actor:
         host, manifest = self._host, type_.manifest
         identity = ActorIdentity(actor_id, host.namespace, manifest.name, host.id)
         attributes = ActorAttributes(actor_id, host.namespace, manifest.name, host.id)
-        actor = Actor(type_, identity, attributes, host, state, host.loop.time(), grants)
+        actor = Actor(type_, identity, attributes, host, state, host.loop.time(), effective)
         born = incarnation(int(time() * 1000), os.urandom(10))
         store = host.store_of(actor)
         tail = store.open(actor_id, born)

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from theater_bus.capability import Capability, WitCapability
 from theater_bus.core.values.codec import ImportCodec, import_codec
 from theater_bus.core.values.codec_wit import wit_import_codec
+from theater_bus.core.values.contract import function_difference
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.core.values.pact import Effect, PactFile, parse
 from theater_bus.core.values.types import Function, Interface, ResultOf, Unit
@@ -72,7 +73,8 @@ class CapabilityType:
 
     `functions` go by (interface, function); `calls` are the interfaces of the actor that the capability calls back;
     `pact` is the parsed source of all of it. `peers` are the functions by which the same capability of other actors,
-    and clients, reach this one, by `interface.function`. A `WitCapability` has none of this.
+    and clients, reach this one, by `interface.function`. `earlier` are the versions of it for older guests. A
+    `WitCapability` has none of this.
     """
 
     name: str
@@ -83,6 +85,20 @@ class CapabilityType:
     calls: tuple[str, ...]
     pact: PactFile
     peers: Mapping[str, PeerFunction]
+    earlier: tuple[CapabilityType, ...] = ()
+
+    def version_for(self, imports: Mapping[str, Interface]) -> CapabilityType:
+        """The latest version that has what a guest declares to import, or this one where none has."""
+        return next((one for one in (self, *self.earlier) if one.satisfies(imports)), self)
+
+    def satisfies(self, imports: Mapping[str, Interface]) -> bool:
+        """Whether everything that is imported of the interfaces here is declared alike."""
+        return all(
+            (theirs := offered.function(ours.name)) is not None and function_difference(ours, theirs) is None
+            for offered in self.interfaces
+            if offered.name in imports
+            for ours in imports[offered.name].functions
+        )
 
     def hashes(self) -> dict[str, bytes]:
         """Interface name → structural hash (32 bytes) of the whole interface."""
@@ -110,6 +126,7 @@ def compile_capability(plugin: str, cls: type[Capability]) -> CapabilityType:
     _refuse_shared_methods(plugin, declared)
     functions = {(one.interface, one.function.name): _host_function(plugin, cls, one) for one in declared}
     interfaces = tuple(interface for interface in pact.interfaces if interface.functions)
+    earlier = tuple(_earlier(plugin, cls, one) for one in vars(cls).get("earlier", ()))
     return CapabilityType(
         name,
         plugin,
@@ -119,7 +136,17 @@ def compile_capability(plugin: str, cls: type[Capability]) -> CapabilityType:
         tuple(pact.annotation_list("calls")),
         pact,
         compile_peers(plugin, where, cls),
+        earlier,
     )
+
+
+def _earlier(plugin: str, cls: type[Capability], earlier: type[Capability]) -> CapabilityType:
+    """An earlier version: the same capability to manifests and grants."""
+    if not issubclass(earlier, cls) or earlier.name != cls.name or earlier.Settings is not cls.Settings:
+        where = f"{cls.__module__}.{cls.__qualname__}"
+        problem = f"`earlier` names {earlier.__qualname__}, which is no subclass with the same name and settings"
+        raise PluginError(plugin, where, problem, f"derive it from {cls.__qualname__} and change its pact only")
+    return compile_capability(plugin, earlier)
 
 
 def _refuse_shared_methods(plugin: str, declared: list[Declared]) -> None:

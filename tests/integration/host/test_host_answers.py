@@ -17,7 +17,7 @@ from .conftest import SHOWN, Stage, packed
 
 ASKED: dict[Channel, dict[str, dict[str, Any]]] = {
     Channel.INFO: {
-        **{name: {} for name in ("status", "chain", "metrics", "exports", "manifest", "watch")},
+        **{name: {} for name in ("status", "chain", "metrics", "exports", "manifest", "grants", "watch")},
         "state": {"form": "value"},
         "operation": {"op": "k"},
     },

@@ -157,7 +157,7 @@ async def test_genesis_names_the_digest_of_the_grants(start_host: Any, tool: Any
 @pytest.mark.parametrize(
     ("policy", "asked", "problem"),
     [
-        ({}, {}, "capability 'tool' is not granted by the host. Fix: add it to the host's grants"),
+        ({}, {}, "capability 'tool' is not granted by the host. Fix: add .grants.tool. to the host's grants"),
         ({"tool": {"mode": "fast"}}, {}, "tool.mode: nothing; the manifest asks for safe, the host allows fast"),
         ({"*": {}}, {"timeout_ms": "much"}, r"\[capabilities.tool\]: timeout_ms: Input should be a valid integer"),
         ({"*": {}}, {"hosts": ["http://x"]}, r"\[capabilities.tool\]: hosts 'http://x' is no host"),

@@ -17,6 +17,7 @@ from theater_bus.core.grants import (
     HOSTS,
     NOTHING,
     NUMBER,
+    OWN,
     PATHS,
     SECRETS,
     STRINGS,
@@ -156,7 +157,8 @@ def test_an_explanation_names_exactly_the_sides_that_cut(host: Grants, parent: G
     effective = intersect(host, parent, manifest)
     for explanation in effective.cuts():
         assert explanation.cut_by
-        assert explanation.text().startswith(explanation.setting)
+        assert explanation.text().startswith(f"{explanation.capability}.{explanation.setting}: ")
+        assert explanation.to_plain()["cut_by"] == list(explanation.cut_by)
         assert explanation.effective == explanation.asked.meet(explanation.host).meet(explanation.parent)
         assert ("host" in explanation.cut_by) == (explanation.asked.meet(explanation.host) != explanation.asked)
 
@@ -322,6 +324,38 @@ def test_a_setting_that_is_no_bound_is_named() -> None:
         Grant.read({"host": []}, KINDS)
 
 
+def test_a_choice_of_ones_own_is_no_bound() -> None:
+    kinds: dict[str, Kind | None] = {"strategy": OWN}
+    for value in ("one", "unlimited", "nothing", None, 7):
+        assert Grant.read({"strategy": value}, kinds).bound("strategy") is UNLIMITED
+    assert OWN.write(UNLIMITED) == "unlimited"
+
+
+def test_every_side_of_an_explanation_is_plain() -> None:
+    host = Grants({"http-client": Grant({"timeout_ms": Number(1000)}, UNLIMITED)})
+    effective = intersect(host, ALL, asked(hosts=["a.com"], timeout_ms=5000), "record")
+    assert [one.to_plain() for one in effective.explain_all()] == [
+        {
+            "capability": "http-client",
+            "setting": "hosts",
+            "effective": ["a.com"],
+            "asked": ["a.com"],
+            "host": "unlimited",
+            "parent": "unlimited",
+            "cut_by": [],
+        },
+        {
+            "capability": "http-client",
+            "setting": "timeout_ms",
+            "effective": 1000,
+            "asked": 5000,
+            "host": 1000,
+            "parent": "unlimited",
+            "cut_by": ["host"],
+        },
+    ]
+
+
 def test_an_explanation_tells_who_cut_what() -> None:
     host = Grants({"http-client": Grant({"timeout_ms": Number(1000)}, UNLIMITED)})
     parent = Grants({"http-client": Grant({"hosts": HOSTS.read(["*.a.com"])}, UNLIMITED)})
@@ -336,9 +370,17 @@ def test_an_explanation_tells_who_cut_what() -> None:
 
 def test_a_capability_that_a_side_refuses_stops_the_spawn_and_says_where_to_add_it() -> None:
     effective = intersect(Grants(), ALL, asked(hosts=[], timeout_ms=1))
-    with pytest.raises(SpawnRefused, match=r"not granted by the host\. Fix: add it to the host's grants") as caught:
+    line = r"not granted by the host\. Fix: add \[grants\.http-client\] to the host's grants"
+    with pytest.raises(SpawnRefused, match=line) as caught:
         effective.require()
     assert len(caught.value.details["problems"]) == 1
+    wanted = asked(hosts=[], timeout_ms=1)
+    with pytest.raises(SpawnRefused, match=r"by the parent\. Fix: add \[capabilities\.http-client\] to the parent's"):
+        intersect(ALL, Grants(), wanted).require()
+    with pytest.raises(
+        SpawnRefused, match=r"by the record\. Fix: spawn the actor anew with \[capabilities\.http-client\]"
+    ):
+        intersect(ALL, Grants(), wanted, "record").require()
 
 
 def test_a_number_or_exact_setting_that_came_to_nothing_stops_the_spawn() -> None:

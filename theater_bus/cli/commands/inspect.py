@@ -116,6 +116,8 @@ def _needs(info: ModuleInfo, metadata: PackageMetadata | None, registry: PluginR
         providers, problems = [], []
         for capability, offered in registry.providers(interface):
             providers.append((capability.name, capability.plugin))
+            fitting = capability.version_for({interface: declared[interface]} if interface in declared else {})
+            offered = next((one for one in fitting.interfaces if one.name == interface), offered)
             for name in functions:
                 theirs = offered.function(name)
                 ours = declared[interface].function(name) if interface in declared else None

@@ -3,7 +3,19 @@
 from theater_bus.core.grants.bound import NOTHING, UNLIMITED, Bound, Exactly, Flag, Number, Patterns
 from theater_bus.core.grants.effective import Effective, Explanation, intersect
 from theater_bus.core.grants.grant import ALL, Grant, Grants
-from theater_bus.core.grants.kind import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, PATHS, SECRETS, STRINGS, SUBJECTS, Kind
+from theater_bus.core.grants.kind import (
+    ENDPOINTS,
+    EXACT,
+    FLAG,
+    HOSTS,
+    NUMBER,
+    OWN,
+    PATHS,
+    SECRETS,
+    STRINGS,
+    SUBJECTS,
+    Kind,
+)
 
 __all__ = [
     "ALL",
@@ -13,6 +25,7 @@ __all__ = [
     "HOSTS",
     "NOTHING",
     "NUMBER",
+    "OWN",
     "PATHS",
     "SECRETS",
     "STRINGS",

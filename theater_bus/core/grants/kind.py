@@ -6,9 +6,9 @@ A capability annotates the fields of its settings model with these kinds:
         hosts: Annotated[list[str], HOSTS]
         timeout_ms: Annotated[int, NUMBER] = 5000
 
-Invariants: the texts "unlimited" and "nothing" mean the two extremes for every kind but EXACT; null means neither
-and is refused; what `write` gives reads back as the same bound, or allows as little (false, an empty list) where
-nothing was left.
+Invariants: the texts "unlimited" and "nothing" mean the two extremes for every kind but EXACT and OWN; null means
+neither and is refused; what `write` gives reads back as the same bound, or allows as little (false, an empty list)
+where nothing was left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from theater_bus.core.grants.pattern import (
 )
 from theater_bus.core.setting import Plain
 
-__all__ = ["ENDPOINTS", "EXACT", "FLAG", "HOSTS", "NUMBER", "PATHS", "SECRETS", "STRINGS", "SUBJECTS", "Kind"]
+__all__ = ["ENDPOINTS", "EXACT", "FLAG", "HOSTS", "NUMBER", "OWN", "PATHS", "SECRETS", "STRINGS", "SUBJECTS", "Kind"]
 
 Read: TypeAlias = Callable[[Plain], Bound]
 
@@ -45,7 +45,7 @@ class Kind:
 
     def read(self, value: Plain) -> Bound:
         """The bound that a setting's value is. Raises `ValueError` saying what is wrong with it."""
-        if self is not EXACT and isinstance(value, str) and value in ("unlimited", "nothing"):
+        if self is not EXACT and self is not OWN and isinstance(value, str) and value in ("unlimited", "nothing"):
             return Extreme(value)
         return self._read(value)
 
@@ -105,3 +105,5 @@ ENDPOINTS: Final = Kind("endpoints", [], _texts(ENDPOINT_PATTERNS))
 """Hosts and networks with ports: `*.example.com:443`, `10.0.0.0/8:5432`."""
 EXACT: Final = Kind("exact", "nothing", Exactly.of)
 """A value that all sides must agree on; what a setting without a kind is."""
+OWN: Final = Kind("own", "unlimited", lambda value: UNLIMITED)
+"""A choice that gives an actor nothing, such as a strategy: each makes its own, host and parent do not bound it."""

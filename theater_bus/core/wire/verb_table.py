@@ -131,6 +131,21 @@ _INFO = (
         ),
     ),
     Verb(
+        "grants",
+        "What the actor may use, and which side cut what.",
+        answer=(
+            Answer("second", "str", "the side beside the host: parent, or record for an actor that was recovered"),
+            Answer("capabilities", "array of str", "the capabilities that it has"),
+            Answer(
+                "settings",
+                "array of maps",
+                "{capability, setting, effective, asked, host, parent, cut_by: [host or second]}; a side is a number, "
+                "a flag, an array of texts, any other value, or `unlimited` or `nothing`",
+            ),
+            _AS_OF,
+        ),
+    ),
+    Verb(
         "operation",
         "What became of a request with a key.",
         (Field("op", Kind.KEY, "the idempotency key", required=True), _CALLER),
