@@ -16,6 +16,7 @@ from theater_bus.core.chain.recording import Limits as RecordLimits
 from theater_bus.core.chain.writer import ChainWriter
 from theater_bus.core.grants import ALL, Effective, Grants
 from theater_bus.core.manifest import Manifest
+from theater_bus.core.manifest.schema import SECTIONS, cuts
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.core.wire.identity import check_name, generate_id, incarnation
 from theater_bus.engine import Budget, Limits
@@ -149,6 +150,7 @@ class Spawner:
             await host.check_free(actor_id)
             type_ = self.type_of(package, manifest, actor_id)
             granted = self.granted(type_, ALL if parent is None else parent.grants)
+            self._tell_cuts(actor_id, request.manifest, granted)
             origin, state = await self._origin(actor_id, request, type_)
             actor = self._make(actor_id, type_, granted.effective, state)
         except BaseException:
@@ -196,6 +198,15 @@ class Spawner:
             raise SpawnRefused(
                 'durability = "file" needs a data directory. Fix: start the host with --data DIR', durability=durability
             )
+
+    def _tell_cuts(self, actor_id: str, asked: Manifest, granted: Granted) -> None:
+        """Log what the actor gets less of than its manifest asks for, and from whom."""
+        host = self._host
+        limits = [cut for name in SECTIONS for cut in cuts(getattr(asked, name), host.limits, name)]
+        found = [f"{one.setting}: {one.allowed}; the manifest asks for {one.asked}" for one in limits]
+        found += [one.text() for one in granted.effective.cuts()]
+        if found:
+            host.telemetry.event("actor.cut", actor=actor_id, host=host.id, reason="; ".join(found))
 
     def type_of(self, package: Package, manifest: Manifest, actor_id: str) -> ActorType:
         """The (kept) type of actors of this package under this manifest; one with metrics of its own has its own.

@@ -306,6 +306,7 @@ _LOGS = (
     LogEvent("host.stopped", "info", "A host stopped.", ("host", "reason", "seconds")),
     LogEvent("host.draining", "info", "A host finishes what runs and takes nothing new.", ("host", "count")),
     LogEvent("actor.started", "info", "An actor's lanes are subscribed.", (*_SITE, "package", "seconds")),
+    LogEvent("actor.cut", "info", "An actor gets less than its manifest asks for.", (*_SITE, "reason")),
     LogEvent("actor.recovered", "info", "An actor goes on from its recorded chain.", _SITE),
     LogEvent("actor.orphaned", "warning", "A recovered child's parent did not come back.", (*_SITE, "reason")),
     LogEvent("actor.unrecoverable", "error", "An actor's recorded chain cannot be used.", (*_SITE, "reason")),

@@ -591,6 +591,30 @@ async def test_the_end_of_a_supervisor_ends_its_restarts(start_host: Any, eventu
     assert (host.host.actors, restarter._tasks) == ({}, set())
 
 
+async def test_no_restart_nor_resume_widens_a_grant(start_host: Any, eventually: Any) -> None:
+    host = await start_host(installed=["supervisor", "runtime", "timer"], grants={"timer": {"rate": 50}, "*": {}})
+    host.host.packages.hold(CHAOS.wasm)
+    settings = {"supervisor": {"strategy": "one-for-one"}, "runtime": {}, "timer": {"timers": 3, "rate": 900}}
+    boss = await host.spawn(BOSS, id="boss", capabilities=settings)
+    text = manifest(CHAOS.wasm, "boss-1", FAILS) + "[capabilities.timer]\ntimers = 1000\nrate = 1000\nwaiting = 7\n"
+    await boss.call_function("spawn", [text, None, None])
+    first = host.host.actors["boss-1"]
+    assert first.capabilities["timer"].settings.model_dump(include={"timers", "rate", "waiting"}) == {
+        "timers": 3,
+        "rate": 50,
+        "waiting": 7,
+    }
+    await boss.call_function("restart", ["boss-1"])
+    grants = [host.host.actors["boss-1"].grants]
+    before = host.host.actors["boss-1"]
+    await crash(host, "boss-1")
+    await new(host, eventually, {"boss-1": before}, "boss-1")
+    grants.append(host.host.actors["boss-1"].grants)
+    await boss.call_function("resume", [text.replace("boss-1", "boss-2"), None])
+    grants.append(host.host.actors["boss-2"].grants)
+    assert grants == [first.grants] * 3
+
+
 # -- events ------------------------------------------------------------------------------------------------------------
 
 

@@ -186,6 +186,7 @@ ELSEWHERE = {
     "metric theater.outbox.depth",
     "log event outbox.undelivered",
     "log event actor.orphaned",
+    "log event actor.cut",
     "log event approval.wanted",
     "log event approval.decided",
 }

@@ -42,6 +42,7 @@ interface nursery {
         spawn: func(manifest: string) -> result<string, string>
         spawn-and-hang: func(manifest: string) -> result<string, string>
         hang: func()
+        call-parent: func()
     }
 }
 """
@@ -55,6 +56,7 @@ class Nursery(Capability):
     ends: ClassVar[dict[str, list[ChildEnd]]] = {}
     back: ClassVar[dict[str, list[list[str]]]] = {}
     by_id: ClassVar[dict[str, Nursery]] = {}
+    failures: ClassVar[list[str]] = []
     wasm: ClassVar[bytes] = b""
 
     def __init__(self, context: Context, settings: Any) -> None:
@@ -84,6 +86,14 @@ class Nursery(Capability):
         await self.hang()
         return ""
 
+    async def call_parent(self) -> None:
+        """Call the actor that waits for this one."""
+        try:
+            await self.context.call_actor("parent", "hang")
+        except ActorError as error:
+            self.failures.append(error.code)
+            raise
+
     async def hang(self) -> None:
         await asyncio.get_running_loop().create_future()
 
@@ -91,7 +101,7 @@ class Nursery(Capability):
 @pytest.fixture
 def nursery() -> type[Nursery]:
     """A class of its own for every test, so that nothing is shared."""
-    made = type("TestNursery", (Nursery,), {"ends": {}, "back": {}, "by_id": {}})
+    made = type("TestNursery", (Nursery,), {"ends": {}, "back": {}, "by_id": {}, "failures": []})
     made.wasm = relay_guest(made)
     return made
 
@@ -310,7 +320,7 @@ async def test_an_operation_that_is_cut_cuts_the_spawn_that_it_waits_for(
     start_host: Any, nursery: Any, eventually: Any
 ) -> None:
     host, parent, _ = await hosted(start_host, nursery)
-    nursery.wasm = _init_that_hangs(nursery)
+    nursery.wasm = _init_that_calls(nursery, "hang")
     running = host.host.actors["parent"]
     manifest = 'name = "hang"\nid = "hang"\ninitial_state = []\n[capabilities.nursery]'
     call = asyncio.ensure_future(parent.call_function("spawn", [manifest]))
@@ -323,16 +333,28 @@ async def test_an_operation_that_is_cut_cuts_the_spawn_that_it_waits_for(
     assert (running.household.count, nursery.ends["parent"]) == (0, [])
 
 
-def _init_that_hangs(nursery: type[Nursery]) -> bytes:
+async def test_a_child_whose_init_calls_the_parent_that_waits_for_it_is_refused_at_once(
+    start_host: Any, nursery: Any
+) -> None:
+    host, parent, _ = await hosted(start_host, nursery)
+    nursery.wasm = _init_that_calls(nursery, "call-parent")
+    manifest = 'name = "circle"\ninitial_state = []\n[capabilities.nursery]'
+    [answer] = await parent.call_function("spawn", [manifest])
+    assert "a capability failed while theater:simple/actor.init ran" in answer["err"]
+    assert nursery.failures == ["call-cycle"]
+    assert sorted(host.host.actors) == ["parent"]
+
+
+def _init_that_calls(nursery: type[Nursery], function: str) -> bytes:
     from theater_bus.plugins import compile_capability
     from theater_bus.testing import build_wat
 
     pact = (
-        "imports { test:nursery/nursery { hang: func() } }\n"
+        f"imports {{ test:nursery/nursery {{ {function}: func() }} }}\n"
         "exports { theater:simple/actor.init: func(state: tuple<>) -> result<tuple<tuple<>>, string> }"
     )
     text = """(module
-      (import "test:nursery/nursery" "hang" (func $hang (param i32 i32 i32 i32) (result i32)))
+      (import "test:nursery/nursery" "NAME" (func $hang (param i32 i32 i32 i32) (result i32)))
       (memory (export "memory") 1)
       (data (i32.const 64) "CGRF\\02\\00\\00\\00\\01\\00\\00\\00\\00\\00\\00\\00")
       (data (i32.const 80) "\\0b\\00\\00\\00\\04\\00\\00\\00\\00\\00\\00\\00")
@@ -344,7 +366,7 @@ def _init_that_hangs(nursery: type[Nursery]) -> bytes:
       (func (export "theater:simple/actor.init") (param i32 i32 i32 i32) (result i32)
         (call $hang (i32.const 64) (i32.const 28) (i32.const 512) (i32.const 516))))"""
     provided = {one.name: one for one in compile_capability("test", nursery).interfaces}
-    return build_wat(text, pact, provided)
+    return build_wat(text.replace("NAME", function), pact, provided)
 
 
 async def test_events_of_a_child_come_as_references_until_nobody_listens(start_host: Any, nursery: Any) -> None:
