@@ -44,7 +44,7 @@ COMMANDS: Final = {
         ps="List the actors and where they run.",
         status="Say what an actor is and does.",
         state="Print an actor's state.",
-        chain="Print, follow or verify an actor's event chain.",
+        chain="Print, follow, verify or export an actor's event chain.",
         metrics="Print an actor's counts and times.",
         grants="Say what an actor may use, and who cut what.",
     ),

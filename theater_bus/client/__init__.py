@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from theater_bus.client.actor import ActorHandle
     from theater_bus.client.chain import ChainView
     from theater_bus.client.connecting import connect
+    from theater_bus.client.exporting import Exported
     from theater_bus.client.grants import GrantedSetting, GrantsReport
     from theater_bus.client.inspection import Inspection
     from theater_bus.client.results import (
@@ -42,6 +43,7 @@ __all__ = [
     "CallStream",
     "Calls",
     "ChainView",
+    "Exported",
     "Exports",
     "FunctionExport",
     "GrantedSetting",
@@ -71,6 +73,7 @@ _HOME = {
     "ChainView": "chain",
     "GrantedSetting": "grants",
     "GrantsReport": "grants",
+    "Exported": "exporting",
     "Inspection": "inspection",
     "SyncActorHandle": "sync",
     "SyncTheater": "sync",

@@ -13,10 +13,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 from theater_bus.bus import Message
+from theater_bus.client.exporting import Exported, export_chain
 from theater_bus.client.results import parsed
 from theater_bus.client.session import DEFAULT_TIMEOUT_S, Session
 from theater_bus.core.chain.batch import decode_batch
@@ -82,6 +84,14 @@ class ChainView:
         `ActorNotFound` when the actor is gone without an exit.
         """
         return self._events(self.follow_segments())
+
+    async def export(self, path: Path, *, package: bytes | None = None) -> Exported:
+        """Write the chain until now into one file, with everything that it names by digest, to keep or to replay.
+
+        `package` is the module, for an actor whose host has it in none of its places. What nobody has is in the
+        result's `missing`. Raises `OSError` where the file cannot be written.
+        """
+        return await export_chain(self._session, self._actor, self.segments(), path, package, self._timeout_s)
 
     async def segments(self) -> AsyncIterator[AnySegment]:
         """The segments until now; a spilled one is fetched from the object store where that has it."""

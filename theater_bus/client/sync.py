@@ -174,6 +174,7 @@ class SyncChainView(_Wrapper[ChainView]):
     __slots__ = ()
 
     all = _blocking(ChainView.all)
+    export = _blocking(ChainView.export)
 
     def __iter__(self) -> Iterator[Event]:
         return _iterate(self._runner, self._inner.__aiter__())

@@ -440,6 +440,13 @@ class Host:
         """The children of an actor."""
         return ActorChildren(actor, self, current)
 
+    async def package_of(self, digest: bytes) -> bytes | None:
+        """A module by its SHA-256, or None where it is in none of the places that this host knows."""
+        try:
+            return await self.packages.by_digest(digest)
+        except SpawnRefused:
+            return None
+
     async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
         """The last events of the actor's chain that are still kept, oldest first, at most `limit`."""
         start = max(0, actor.journal.settled.seq - limit)

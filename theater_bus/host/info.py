@@ -34,6 +34,7 @@ def info_handlers(actor: Actor, shared: Shared) -> Mapping[str, Handler]:
         "status": desk.status,
         "state": desk.state,
         "chain": desk.chain,
+        "object": desk.object,
         "metrics": desk.metrics,
         "exports": desk.exports,
         "manifest": desk.manifest,
@@ -107,8 +108,8 @@ class _Info:
     def _is_large(self, size_bytes: int) -> bool:
         return size_bytes + _MARGIN_BYTES > self._shared.max_payload
 
-    async def _lend(self, data: bytes, as_of: dict[str, Any]) -> dict[str, Any]:
-        loan = await self._shared.loans.lend(data, "the state", self._shared.max_payload)
+    async def _lend(self, data: bytes, as_of: dict[str, Any], what: str = "the state") -> dict[str, Any]:
+        loan = await self._shared.loans.lend(data, what, self._shared.max_payload)
         return {"digest": f"sha256:{loan.digest.hex()}", "size": loan.size_bytes, "object": loan.name, **as_of}
 
     async def chain(self, fields: Fields) -> dict[str, Any]:
@@ -125,6 +126,13 @@ class _Info:
             "next": page.next_seq if page.next_seq < min(end, page.end_seq) else None,
             **self._as_of(),
         }
+
+    async def object(self, fields: Fields) -> dict[str, Any]:
+        digest = bytes.fromhex(fields["digest"].removeprefix("sha256:"))
+        data = await self._shared.object_of(self._actor, digest)
+        if data is not None and self._is_large(len(data)):
+            return await self._lend(data, self._as_of(), "the object")
+        return {"data": data, **self._as_of()}
 
     def metrics(self, fields: Fields) -> dict[str, Any]:
         actor = self._actor

@@ -52,6 +52,8 @@ class _Surroundings(Protocol):
 
     def watch(self, actor: Actor, ttl_s: float) -> str: ...
 
+    async def package_of(self, digest: bytes) -> bytes | None: ...
+
 
 class Shared:
     """One per host. Attributes are for reading."""
@@ -91,6 +93,18 @@ class Shared:
     def watch(self, actor: Actor, ttl_s: float) -> str:
         """Publish the actor's events for a while; returns the subject."""
         return self._host.watch(actor, ttl_s)
+
+    async def object_of(self, actor: Actor, digest: bytes) -> bytes | None:
+        """What the actor's chain names by its SHA-256, or None where this host does not have it."""
+        manifest, grants = actor.type.manifest, actor.grants
+        if digest == manifest.digest:
+            return manifest.canonical()
+        if digest == grants.digest:
+            return grants.canonical()
+        found = await self.store_of(actor).payload(digest)
+        if found is None and digest == actor.type.package.sha256:
+            found = await self._host.package_of(digest)
+        return found
 
     def refused_reply(self, subject: str, reply: str) -> None:
         """A request wanted its answer published somewhere that is no inbox: it did not run."""

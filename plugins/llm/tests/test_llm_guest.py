@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from theater_bus.core.chain import bodies
+from theater_bus.core.chain.archive import read_archive
 from theater_bus.core.values.hashing import interface_hash, subset_hash
 from theater_bus.errors import ActorError, GuestError
 from theater_bus.host.replay import Verdict, replay
@@ -118,29 +119,30 @@ async def test_a_person_decides_before_anything_is_sent(start_host: Any, start_m
     assert len(model.bodies) == 1
 
 
-async def test_an_agents_run_replays_without_the_model_and_a_forged_record_does_not(
-    start_host: Any, start_model: Any, operator: Operator
+async def test_an_agents_run_replays_from_one_file_without_the_model_and_notices_another_agent(
+    start_model: Any, operator: Operator, theater_server: Any, tmp_path: Path
 ) -> None:
     model = await start_model()
     model.call("c1", "length", '{"of": "four"}')
-    model.say("It has 14 characters.")
-    host = await start_host(installed=["llm"], config=operator(model))
-    actor = await host.spawn(GUEST)
-    await actor.call_function("ask", ["how long?"])
-    with pytest.raises(GuestError, match="nothing to say"):
-        await actor.call_function("ask", ["and now?"])
-    segments = [segment async for segment in actor.get_chain().segments()]
+    model.say("It has 14 characters." + " And more." * 10_000)
+    options: dict[str, Any] = {"installed": ["llm"], "namespace": "recorded", "config": operator(model)}
+    async with running_host(server=theater_server, **options) as host:
+        actor = await host.spawn(GUEST)
+        async with actor.stream_function("ask", ["how long?"]) as stream:
+            await stream.result()
+        with pytest.raises(GuestError, match="nothing to say"):
+            await actor.call_function("ask", ["and now?"])
+        done = await actor.get_chain().export(tmp_path / "run.chain", package=GUEST.wasm)
+    assert done.missing == ()
+    data = (tmp_path / "run.chain").read_bytes()
+    assert PLANTED.encode() not in data
     asked = len(model.bodies)
-
-    async def nothing(_digest: bytes) -> None:
-        return None
-
-    report = await replay(segments, nothing, package=GUEST.wasm)
+    file = read_archive(data)
+    report = await replay(file.segments, file.object)
     assert (report.verdict, report.operations) == (Verdict.IDENTICAL, 2), str(report)
-    assert len(model.bodies) == asked
-    other = build_other_agent()
-    report = await replay(segments, nothing, package=other)
+    report = await replay(file.segments, file.object, package=build_other_agent())
     assert report.verdict is Verdict.DIVERGED, str(report)
+    assert len(model.bodies) == asked
 
 
 def build_other_agent() -> bytes:

@@ -117,7 +117,18 @@ def test_an_unknown_or_reserved_verb_is_unknown_with_the_nearest(
 def test_the_verbs_are_those_of_the_wire_page() -> None:
     found = {channel: set(verbs) for channel, verbs in VERBS.items()}
     assert found == {
-        Channel.INFO: {"status", "state", "chain", "metrics", "exports", "manifest", "operation", "watch"},
+        Channel.INFO: {
+            "chain",
+            "exports",
+            "grants",
+            "manifest",
+            "metrics",
+            "object",
+            "operation",
+            "state",
+            "status",
+            "watch",
+        },
         Channel.CONTROL: {"pause", "resume", "shutdown", "terminate", "cancel", "waiting", "update", "approve"},
         Channel.HOST: {"spawn", "info", "drain", "actors"},
         Channel.FLEET: {"ping", "where", "bid"},

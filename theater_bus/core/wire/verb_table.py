@@ -97,6 +97,16 @@ _INFO = (
         ),
     ),
     Verb(
+        "object",
+        "What the chain names by digest: a package, a manifest, grants, a long payload, a spilled segment.",
+        (Field("digest", Kind.DIGEST, "its SHA-256", required=True),),
+        (
+            Answer("data", "bin or nil", "the bytes; nil where the host does not have them"),
+            Answer("digest, size, object", "digest, int, str", "instead of `data` too large for a message"),
+            _AS_OF,
+        ),
+    ),
+    Verb(
         "metrics",
         "Counts and times of this actor since it started on this host.",
         answer=(

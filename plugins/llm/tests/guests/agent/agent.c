@@ -3,7 +3,7 @@
 
 PACK_IMPORT("theater:bus/llm", "chat", chat);
 
-enum { MESSAGES = 16, KEPT = 65536 };
+enum { MESSAGES = 16, KEPT = 1 << 18 };
 
 /* One turn. `call_id` has bytes in an assistant's turn that calls the tool, and in the tool's answer. */
 typedef struct {
