@@ -63,6 +63,7 @@ COMMANDS: Final = {
         build="Make a guest from text, C or a module and its pact.",
         wit="Write a pact as WIT, for components in any language.",
         plugins="List, show and check the plugins.",
+        new="Write the beginning of something new.",
     ),
     **_listed(
         "This program",
