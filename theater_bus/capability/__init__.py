@@ -34,6 +34,16 @@ from theater_bus.capability.clock import Cancellable, TimeSource
 from theater_bus.capability.configuration import Configuration
 from theater_bus.capability.context import ActorIdentity, Context, Logger
 from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
+from theater_bus.capability.exact import (
+    Loose,
+    err_value,
+    exact,
+    exact_value,
+    ok_value,
+    one_parameter,
+    parameters,
+    plain_value,
+)
 from theater_bus.capability.hooks import hookimpl
 from theater_bus.capability.middleware import (
     Authorizer,
@@ -99,6 +109,7 @@ __all__ = [
     "KeyValue",
     "KeyValueEntry",
     "Logger",
+    "Loose",
     "ObjectEntry",
     "Objects",
     "OperationInfo",
@@ -118,11 +129,18 @@ __all__ = [
     "TimeSource",
     "WitCapability",
     "blocking",
+    "err_value",
+    "exact",
+    "exact_value",
     "has_handle",
     "hide_secrets",
     "hookimpl",
     "is_public",
+    "ok_value",
+    "one_parameter",
+    "parameters",
     "plain_address",
+    "plain_value",
     "resolve",
     "secret_name",
     "with_secrets",

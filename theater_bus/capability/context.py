@@ -180,6 +180,15 @@ class Context(Protocol):
         of the current operation's time. Raises the `ActorError` that the other side answered.
         """
 
+    async def call_exact(self, actor: str, function: str, params: bytes, *, timeout_ms: int | None = None) -> bytes:
+        """As `call_actor`, with the parameter tuple and the answer as CGRF: see `theater_bus.capability.exact`."""
+
+    async def exports_of(self, actor: str) -> dict[str, bytes]:
+        """What callers of another actor can call, by full name, and the hash of each signature as they see it."""
+
+    def imported(self, interface: str) -> dict[str, bytes]:
+        """The functions of an interface that the actor's own package imports, each with the hash of its signature."""
+
     async def call_peer(self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int) -> Any:
         """Call a function of this capability's own `peer_pact` at another actor, outside of any operation.
 

@@ -92,6 +92,21 @@ class Capability:
         """A send of a function that the pact names in `@queued` was given up; `args` are those of the host call."""
 
     @classmethod
+    def adopts(cls, settings: Any, interface: str) -> bool:
+        """Whether imports of this interface, which no capability of the actor provides, come to `call_import`.
+
+        `settings` are those that the manifest asks for; refuse in `start` what is left out of them after the cuts.
+        """
+        return False
+
+    async def call_import(self, interface: str, function: str, params: bytes) -> bytes:
+        """Serve a call of an interface that `adopts` has taken: the parameter tuple as CGRF, the answer as CGRF.
+
+        Raise `CapabilityError` for the `err` of a function whose declared result is one.
+        """
+        raise LookupError(f"capability {self.name!r} adopts {interface} and does not serve it")
+
+    @classmethod
     def grant_bounds(cls) -> Mapping[str, Kind | None]:
         """The kind of bound that each setting is, by field; None for one that must be agreed on exactly."""
         return {

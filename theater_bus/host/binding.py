@@ -36,6 +36,7 @@ __all__ = [
     "bound",
     "component_exports",
     "component_metadata",
+    "functions_of",
     "is_stateful_export",
     "renew_foreign",
     "under_claimed_names",
@@ -52,10 +53,19 @@ class Binding:
     function: HostFunction | ForeignFunction
 
 
-def bound(bindings: Sequence[ImportBinding], capabilities: Sequence[CapabilityType]) -> tuple[Binding, ...]:
+def functions_of(
+    capabilities: Sequence[CapabilityType], adopted: Mapping[tuple[str, str], HostFunction]
+) -> dict[tuple[str, str], HostFunction]:
+    """All functions that an actor of these capabilities can import, by interface and name."""
+    found = dict(adopted)
+    for one in capabilities:
+        found |= one.functions
+    return found
+
+
+def bound(bindings: Sequence[ImportBinding], functions: Mapping[tuple[str, str], HostFunction]) -> tuple[Binding, ...]:
     """The functions behind the checked imports of a Pack module."""
-    by_name = {one.name: one for one in capabilities}
-    return tuple(Binding(one.provider, by_name[one.provider].functions[one.interface, one.name]) for one in bindings)
+    return tuple(Binding(one.provider, functions[one.interface, one.name]) for one in bindings)
 
 
 # -- what a component declares -----------------------------------------------------------------------------------------
@@ -139,6 +149,7 @@ def bind_component(
     component: Component,
     metadata: PackageMetadata,
     capabilities: Sequence[CapabilityType],
+    functions: Mapping[tuple[str, str], HostFunction],
     provided: Provided,
     available: Provided,
 ) -> tuple[Binding, ...]:
@@ -159,10 +170,8 @@ def bind_component(
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
         raise SpawnRefused(f"the component's imports are not satisfied: {listed}", problems=problems)
     check = check_imports(metadata, rest, _in_wit(provided), available)
-    by_name = {one.name: one for one in capabilities}
     for one in check.require():
-        function = by_name[one.provider].functions[one.interface, one.name]
-        found.append(Binding(one.provider, function.for_components()))
+        found.append(Binding(one.provider, functions[one.interface, one.name].for_components()))
     return tuple(found)
 
 

@@ -109,6 +109,13 @@ class NestedCall:
     timeout_ms: int | None
     key: str
     headers: Mapping[str, str] | None
+    cgrf: bytes | None = None
+
+    def encode(self, rest_ms: int, path: tuple[str, ...]) -> bytes:
+        """The request with what is left of its time; with `cgrf` instead of `params` the answer is CGRF too."""
+        if self.cgrf is None:
+            return encode_request(self.params, timeout_ms=rest_ms, op=self.key, path=path)
+        return encode_request(cgrf=self.cgrf, timeout_ms=rest_ms, op=self.key, reply="cgrf", path=path)
 
 
 class ActorCalls:
@@ -176,6 +183,17 @@ class ActorCalls:
         message = await self._exchange.request(target, subject, encode, timeout_ms / 1000)
         return decode_reply(message.data, message.headers, target).value
 
+    async def ask(self, target: str, query: str, timeout_ms: int) -> Any:
+        """Ask about another actor on its info channel; answered also while it runs."""
+        _check_id(target)
+
+        def encode(rest_ms: int) -> bytes:
+            return encode_request({}, timeout_ms=rest_ms)
+
+        subject = self._subjects.info(target, query)
+        message = await self._exchange.request(target, subject, encode, timeout_ms / 1000)
+        return decode_reply(message.data, message.headers, target).value
+
     async def call(self, op: Operation, nested: NestedCall) -> Any:
         """Call another actor in the name of the one that serves `op`, within what is left of `op`; ends with it."""
         actor, target = op.actor, nested.target
@@ -189,7 +207,7 @@ class ActorCalls:
         subject = self._subjects.ops(target, nested.function, Caller(actor.identity.id, True))
 
         def encode(rest_ms: int) -> bytes:
-            return encode_request(nested.params, timeout_ms=rest_ms, op=nested.key, path=path)
+            return nested.encode(rest_ms, path)
 
         with self.waiting.scope(actor) as waits:
 

@@ -27,7 +27,7 @@ from theater_bus.errors import ConfigurationError, SpawnRefused
 if TYPE_CHECKING:
     from theater_bus.plugins import CapabilityType
 
-__all__ = ["Granted", "Policy", "grant", "read_policy"]
+__all__ = ["Granted", "Policy", "grant", "read_policy", "read_settings"]
 
 Policy = Mapping[str, Mapping[str, Any]]
 """Capability → setting → bound, as a TOML file or `HostSettings.grants` holds it."""
@@ -115,6 +115,11 @@ def _asked(capability: CapabilityType, settings: Mapping[str, Plain]) -> Grant:
         return Grant.read(settings, capability.cls.grant_bounds())
     except ValueError as error:
         raise SpawnRefused(f"[capabilities.{capability.name}]: {error}", capability=capability.name) from None
+
+
+def read_settings(capability: CapabilityType, given: Mapping[str, Plain]) -> Settings:
+    """The settings that a manifest asks for. Raises `SpawnRefused`."""
+    return _settings(capability.name, capability.cls, given)
 
 
 def _settings(name: str, cls: type[Capability], given: Mapping[str, Plain], when: str = "") -> Settings:

@@ -19,6 +19,7 @@ from theater_bus.capability import ActorIdentity, Children, HostCall, HostCallMi
 from theater_bus.core.chain.events import decode_event
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.core.lifecycle import StopReason
+from theater_bus.core.values.hashing import function_hash
 from theater_bus.core.values.types import Scalar
 from theater_bus.core.wire.deadline import nested_ms
 from theater_bus.core.wire.digest import effect_key
@@ -45,6 +46,8 @@ log = logging.getLogger("theater_bus.capability")
 Imported: TypeAlias = HostFunction | ForeignFunction
 
 CHAIN_EVENTS = 1024
+INFO_MS = 2_000
+"""How long an actor's host may take to answer about it."""
 
 
 class _Frame:
@@ -451,6 +454,26 @@ class ActorContext:
     def children(self) -> Children:
         """The actors that this actor has spawned."""
         return self._actor.services.children_of(self._actor, self._operation)
+
+    async def call_exact(self, actor: str, function: str, params: bytes, *, timeout_ms: int | None = None) -> bytes:
+        """As `call_actor`, with the parameter tuple and the answer as CGRF."""
+        frame, calls = self._frame(), self._actor.services.calls
+        calls.check_peers(self._capability, function)
+        key, headers = self.effect_key, self.trace_headers()
+        nested = NestedCall(actor, function, None, timeout_ms, key, headers, params)
+        return bytes(await calls.call(frame.op, nested))
+
+    async def exports_of(self, actor: str) -> dict[str, bytes]:
+        """What callers of another actor can call, and the hash of each signature as they see it."""
+        found = await self._actor.services.calls.ask(actor, "exports", INFO_MS)
+        return {one["name"]: one["hash"] for one in found["functions"]}
+
+    def imported(self, interface: str) -> dict[str, bytes]:
+        """The functions of an interface that the actor's own package imports, each with the hash of its signature."""
+        for one in self._actor.type.package.metadata.imports:
+            if one.name == interface:
+                return {function.name: function_hash(function) for function in one.functions}
+        return {}
 
     def queue_call(self, actor: str, function: str, params: list[Any] | None = None) -> None:
         """Have another actor called once the operation is kept."""

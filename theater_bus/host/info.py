@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from theater_bus.core.chain.segments import segment_map
 from theater_bus.core.grants import OWN
 from theater_bus.core.idempotency import Join, Replay
+from theater_bus.core.values.caller_view import caller_view
+from theater_bus.core.values.hashing import function_hash
 from theater_bus.core.values.pact_format import format_type
 from theater_bus.core.wire.form import Form
 from theater_bus.core.wire.request import Request
@@ -152,6 +154,7 @@ class _Info:
                     "name": name,
                     "params": [{"name": p.name, "type": format_type(p.type)} for p in params],
                     "result": None if declared.result is None else format_type(declared.result),
+                    "hash": function_hash(caller_view(declared, export.stateful)),
                 }
             )
         hashes = package.metadata.export_hashes

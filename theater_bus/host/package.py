@@ -6,11 +6,12 @@ more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from theater_bus.capability import Capability
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.codec import FunctionCodec, Params, ValueCodec, function_codec, value_codec
@@ -27,8 +28,11 @@ from theater_bus.host.binding import (
     bound,
     component_exports,
     component_metadata,
+    functions_of,
     under_claimed_names,
 )
+from theater_bus.host.granting import read_settings
+from theater_bus.plugins import AdoptedFunction, adopt
 
 if TYPE_CHECKING:
     from theater_bus.host.middleware import Middleware
@@ -233,6 +237,7 @@ def make_actor_type(
     for capability in registry.capabilities.values():
         for interface in capability.interfaces:
             available.setdefault(interface.name, []).append((capability.name, interface))
+    adopted = _adopt(package, capabilities, manifest, provided)
     claimed = frozenset(
         name
         for capability in registry.capabilities.values()
@@ -240,11 +245,19 @@ def make_actor_type(
     )
     exports = package.exports
     if isinstance(package.module, Component):
-        bindings = bind_component(package.module, package.metadata, capabilities, provided, available)  # type: ignore[arg-type]
+        functions = functions_of(capabilities, adopted)
+        bindings = bind_component(
+            package.module,
+            package.metadata,
+            capabilities,
+            functions,
+            provided,  # type: ignore[arg-type]
+            available,  # type: ignore[arg-type]
+        )
         exports = under_claimed_names(exports, claimed)
     else:
         check = check_imports(package.metadata, package.module.imports, provided, available)  # type: ignore[arg-type]
-        bindings = bound(check.require(), capabilities)
+        bindings = bound(check.require(), functions_of(capabilities, adopted))
     nodes = manifest.limits.decode_nodes
     entries = {
         name: FunctionEntry(
@@ -273,6 +286,26 @@ def make_actor_type(
         fresh_each_time=manifest.isolates_operations(component=package.is_component),
         unknown=telemetry.function_spec("_OTHER", namespace, known=False, actor=listed),
     )
+
+
+def _adopt(
+    package: Package,
+    capabilities: Sequence[CapabilityType],
+    manifest: Manifest,
+    provided: dict[str, list[tuple[str, object]]],
+) -> dict[tuple[str, str], AdoptedFunction]:
+    """Imports that no capability provides and one takes, by the guest's own declaration; added to `provided`."""
+    found: dict[tuple[str, str], AdoptedFunction] = {}
+    missing = [one for one in package.metadata.imports if one.name and one.name not in provided]
+    for capability in capabilities:
+        if not missing or capability.cls.adopts is Capability.adopts:
+            continue
+        settings = read_settings(capability, manifest.capabilities[capability.name])
+        for interface in missing:
+            if capability.cls.adopts(settings, interface.name):
+                provided.setdefault(interface.name, []).append((capability.name, interface))
+                found |= {(interface.name, one.name): adopt(interface.name, one) for one in interface.functions}
+    return found
 
 
 def _capability(name: str, registry: PluginRegistry) -> CapabilityType:

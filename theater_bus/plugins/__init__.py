@@ -1,5 +1,6 @@
 """Hooks, discovery and composition of plugins. pluggy collects; it is never on the path of a message."""
 
+from theater_bus.plugins.adopted import AdoptedFunction, adopt
 from theater_bus.plugins.binding import WrongArguments
 from theater_bus.plugins.discovery import GROUP, Found, Plugin, find
 from theater_bus.plugins.foreign import ForeignFunction, foreign_function, is_compatible, unversioned
@@ -17,6 +18,7 @@ from theater_bus.plugins.registry import HookResult, PluginRegistry
 __all__ = [
     "GROUP",
     "HOOK_NAMES",
+    "AdoptedFunction",
     "BoundFunction",
     "CapabilityType",
     "ForeignFunction",
@@ -27,6 +29,7 @@ __all__ = [
     "Plugin",
     "PluginRegistry",
     "WrongArguments",
+    "adopt",
     "compile_capability",
     "find",
     "foreign_function",

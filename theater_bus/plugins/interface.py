@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from theater_bus.capability import Capability, WitCapability
-from theater_bus.core.values.codec import ImportCodec, import_codec
-from theater_bus.core.values.codec_wit import wit_import_codec
+from theater_bus.core.values.codec import ExactCodec, ImportCodec, exact_codec, import_codec
+from theater_bus.core.values.codec_wit import loose_codec, wit_import_codec
 from theater_bus.core.values.contract import function_difference
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.core.values.pact import Effect, PactFile, parse
@@ -52,7 +52,8 @@ class HostFunction:
 
     def for_components(self) -> HostFunction:
         """The same function as components call it: with a tuple of arguments, and the types that WIT has."""
-        return replace(self, codec=wit_import_codec(self.declaration))
+        codec = loose_codec if isinstance(self.codec, ExactCodec) else wit_import_codec
+        return replace(self, codec=codec(self.declaration))
 
     def bind(self, instance: Capability, run_blocking: RunBlocking) -> BoundFunction:
         """The callable for the engine: CGRF in, CGRF out; a coroutine suspends the guest.
@@ -177,7 +178,7 @@ def _host_function(plugin: str, cls: type[Capability], declared: Declared) -> Ho
         name,
         _way(plugin, cls, method),
         declared.effect,
-        import_codec(function),
+        exact_codec(function) if getattr(method, "__theater_exact__", False) else import_codec(function),
         isinstance(function.result, ResultOf),
     )
 

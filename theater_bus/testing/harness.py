@@ -23,6 +23,7 @@ from theater_bus.capability.clock import SystemTime
 from theater_bus.core.grants import ALL, FLAG, SECRETS, STRINGS, Grant, Grants
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.values.codec import value_codec
+from theater_bus.core.values.exact import exact_value, plain_value
 from theater_bus.core.values.types import TupleOf, Type, Unit
 from theater_bus.core.wire.digest import effect_key
 from theater_bus.errors import ActorError, ActorNotFound, Cancelled, ConfigurationError, Overloaded
@@ -128,6 +129,8 @@ class HarnessContext:
         self.guest_lines: list[str] = []
         self.enqueued: list[tuple[str, list[Any]]] = []
         self.queued: list[tuple[str, str, list[Any]]] = []
+        self.exports_by_actor: dict[str, dict[str, bytes]] = {}
+        self.imports: dict[str, dict[str, bytes]] = {}
         self.will_return = False
         self.replies: list[tuple[str, bytes, dict[str, str]]] = []
         self.failures: list[str] = []
@@ -250,6 +253,21 @@ class HarnessContext:
     ) -> Any:
         """Ask `actors`. Raises what it raises."""
         return await self.actors(actor, function, list(params or ()))
+
+    async def call_exact(self, actor: str, function: str, params: bytes, *, timeout_ms: int | None = None) -> bytes:
+        """Ask `actors`, which gets plain values and gives one. Raises what it raises."""
+        given = plain_value(params)
+        return exact_value(await self.actors(actor, function, list(given) if isinstance(given, list) else []))
+
+    async def exports_of(self, actor: str) -> dict[str, bytes]:
+        """What the test put into `exports_by_actor`. Raises `ActorNotFound` for others."""
+        if actor not in self.exports_by_actor:
+            raise ActorNotFound(f"the harness knows no actor {actor!r}", actor=actor)
+        return self.exports_by_actor[actor]
+
+    def imported(self, interface: str) -> dict[str, bytes]:
+        """What the test put into `imports`."""
+        return self.imports.get(interface, {})
 
     async def call_peer(self, actor: str, function: str, params: list[Any] | None = None, *, timeout_ms: int) -> Any:
         """Ask `actors`. Raises what it raises."""

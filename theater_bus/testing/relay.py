@@ -16,7 +16,8 @@ between:
     guest = relay_guest(Nats, handlers=Handlers)
 
 An export has the name and the parameters of the function. A function with parameters whose result is a `result<T, E>`
-answers with `tuple<result<T, E>>`, since an export with that result would take the actor's state. A side without
+answers with `tuple<result<T, E>>`, since an export with that result would take the actor's state; so does one with the
+result `value`. A side without
 content (`_`) is declared as `tuple<>`, which is what arrives: its plain value is `[]`.
 """
 
@@ -26,7 +27,7 @@ from dataclasses import dataclass
 
 from theater_bus.capability import Capability
 from theater_bus.core.values.pact import format_interface, parse
-from theater_bus.core.values.types import Function, Interface, ResultOf, TupleOf
+from theater_bus.core.values.types import Dynamic, Function, Interface, ResultOf, TupleOf
 from theater_bus.plugins import HostFunction, compile_capability
 from theater_bus.testing.guests import build_wat
 
@@ -112,10 +113,12 @@ class _Relayed:
 
 
 def _is_wrapped(function: Function) -> bool:
-    return bool(function.params) and isinstance(function.result, ResultOf)
+    return bool(function.params) and isinstance(function.result, ResultOf | Dynamic)
 
 
 def _exported(function: Function) -> Function:
+    if _is_wrapped(function) and isinstance(function.result, Dynamic):
+        return Function(function.name, function.params, TupleOf((function.result,)))
     if not isinstance(function.result, ResultOf):
         return function
     # Metadata describes a `_` as bool, and a host answers with the empty tuple.

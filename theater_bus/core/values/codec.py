@@ -7,7 +7,13 @@ compiled once per type and then shared; the contract check is part of the conver
 from __future__ import annotations
 
 from theater_bus.core.values.codec_function import FunctionCodec, function_codec
-from theater_bus.core.values.codec_import import ImportCodec, import_codec, tupled_import_codec
+from theater_bus.core.values.codec_import import (
+    ExactCodec,
+    ImportCodec,
+    exact_codec,
+    import_codec,
+    tupled_import_codec,
+)
 from theater_bus.core.values.codec_outcome import Outcome
 from theater_bus.core.values.codec_params import NO_STATE, Params
 from theater_bus.core.values.codec_value import MAX_PLAIN_NODES, Int64, ValueCodec, value_codec
@@ -17,6 +23,7 @@ __all__ = [
     "MAX_PLAIN_NODES",
     "NO_STATE",
     "Err",
+    "ExactCodec",
     "FunctionCodec",
     "ImportCodec",
     "Int64",
@@ -24,6 +31,7 @@ __all__ = [
     "Outcome",
     "Params",
     "ValueCodec",
+    "exact_codec",
     "function_codec",
     "import_codec",
     "tupled_import_codec",

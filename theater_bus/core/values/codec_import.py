@@ -11,13 +11,16 @@ from functools import lru_cache
 from theater_bus.core.values.codec_decode import compile_decoder
 from theater_bus.core.values.codec_encode import compile_encoder
 from theater_bus.core.values.codec_reader import Form
-from theater_bus.core.values.codec_value import MAX_PLAIN_NODES, too_many_nodes
+from theater_bus.core.values.codec_value import MAX_PLAIN_NODES, too_many_nodes, value_codec
 from theater_bus.core.values.mismatch import Fault
+from theater_bus.core.values.model import Kind
 from theater_bus.core.values.nodes import DEFAULT_LIMITS, Fixes, Limits, Out, assemble
-from theater_bus.core.values.scan import scan
-from theater_bus.core.values.types import Function, TupleOf, Unit
+from theater_bus.core.values.scan import children_of, scan
+from theater_bus.core.values.types import Dynamic, Function, TupleOf, Unit
 
-__all__ = ["ImportCodec", "import_codec", "tupled_import_codec"]
+__all__ = ["ExactCodec", "ImportCodec", "exact_codec", "import_codec", "tupled_import_codec"]
+
+_TUPLE = int(Kind.TUPLE)
 
 
 class ImportCodec:
@@ -72,6 +75,45 @@ class ImportCodec:
             place = fault.steps.pop()
             fault.under(f".{names[int(place[1:-1])]}")
         return fault
+
+
+class ExactCodec(ImportCodec):
+    """The same with values of the declared type `value` as whole CGRF buffers. Get one from `exact_codec`."""
+
+    __slots__ = ("_codecs",)
+
+    def __init__(self, function: Function, limits: Limits = DEFAULT_LIMITS) -> None:
+        super().__init__(function, limits)
+        self._codecs = [None if isinstance(p.type, Dynamic) else value_codec(p.type) for p in function.params]
+
+    def decode_args(self, data: bytes, max_nodes: int = MAX_PLAIN_NODES) -> list[object]:
+        """The arguments, those declared `value` as bytes. Raises as `ImportCodec.decode_args`."""
+        layout = scan(data, self.limits)
+        root = len(layout.offsets) - 1
+        count = len(self._codecs)
+        found: tuple[int, ...] = (root,)
+        if not self._single:
+            at = layout.offsets[root]
+            found = children_of(layout.data, at) if layout.data[at] == _TUPLE else ()
+        if len(found) != count:
+            raise Fault(f"{count} parameters", f"{len(found)}").mismatch("params", self.function.name)
+        trees = [layout.subtree(node) for node in found]
+        return [
+            tree.standalone() if codec is None else codec.decode(tree, max_nodes)
+            for codec, tree in zip(self._codecs, trees, strict=True)
+        ]
+
+    def encode_result(self, plain: object) -> bytes:
+        """The answer for the guest; for the declared result `value` the bytes of one."""
+        if isinstance(self.function.result, Dynamic) and isinstance(plain, bytes):
+            return value_codec(Dynamic()).check(plain).standalone()
+        return super().encode_result(plain)
+
+
+@lru_cache(maxsize=1024)
+def exact_codec(function: Function) -> ExactCodec:
+    """The codec of a host function that passes values on as they are."""
+    return ExactCodec(function)
 
 
 @lru_cache(maxsize=4096)

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 from theater_bus.core.values.codec_import import ImportCodec
 from theater_bus.core.values.codec_value import MAX_PLAIN_NODES, value_codec
+from theater_bus.core.values.exact import Loose, plain_value
 from theater_bus.core.values.types import (
     Dynamic,
     Function,
@@ -35,7 +36,7 @@ from theater_bus.core.values.types import (
 from theater_bus.core.values.wit_types import contains_itself
 from theater_bus.errors import TypeMismatch
 
-__all__ = ["WitImportCodec", "wit_function", "wit_import_codec", "wit_type"]
+__all__ = ["LooseCodec", "WitImportCodec", "loose_codec", "wit_function", "wit_import_codec", "wit_type"]
 
 _Adapter: TypeAlias = Callable[[Any], Any]
 _NOTHING = (Unit(), TupleOf(()))
@@ -94,6 +95,35 @@ class WitImportCodec(ImportCodec):
     def encode_result(self, plain: object) -> bytes:
         """The answer for the guest, from a plain value of the pact's type. Raises as `ImportCodec.encode_result`."""
         return super().encode_result(plain if self._give is None else self._give(plain))
+
+
+class LooseCodec(WitImportCodec):
+    """The same for functions that pass values on as they are (`ExactCodec`): JSON has no exact ones to pass on.
+
+    A parameter declared `value` is a `Loose`; such a result comes as the bytes of one.
+    """
+
+    __slots__ = ("_loose", "_opens")
+
+    def __init__(self, function: Function) -> None:
+        super().__init__(function)
+        self._loose = [isinstance(param.type, Dynamic) for param in function.params]
+        self._opens = isinstance(function.result, Dynamic)
+
+    def decode_args(self, data: bytes, max_nodes: int = MAX_PLAIN_NODES) -> list[object]:
+        """The arguments, those declared `value` as what their JSON says. Raises as `WitImportCodec.decode_args`."""
+        found = super().decode_args(data, max_nodes)
+        return [Loose(value) if loose else value for loose, value in zip(self._loose, found, strict=True)]
+
+    def encode_result(self, plain: object) -> bytes:
+        """The answer for the guest, from the bytes of a value where that is declared."""
+        return super().encode_result(plain_value(plain) if self._opens and isinstance(plain, bytes) else plain)
+
+
+@lru_cache(maxsize=1024)
+def loose_codec(function: Function) -> LooseCodec:
+    """The codec of a host function for components that passes values on, compiled once per signature."""
+    return LooseCodec(function)
 
 
 @lru_cache(maxsize=4096)

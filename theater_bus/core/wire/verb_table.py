@@ -126,7 +126,12 @@ _INFO = (
         "exports",
         "What can be called, with its types, and the hashes of the interfaces.",
         answer=(
-            Answer("functions", "array of maps", "{name, params: [{name, type}], result}, types as pact text"),
+            Answer(
+                "functions",
+                "array of maps",
+                "{name, params: [{name, type}], result, hash}: types as pact text; hash (bin 32) of the signature as "
+                "its callers see it, without the state",
+            ),
             Answer("hashes", "array of maps", "{interface, hash (bin 32)}"),
             _AS_OF,
         ),
