@@ -45,6 +45,7 @@ _SECTIONS = {
     "What it keeps and loads": {
         "data_dir": "where the chains of `file` actors are kept; without it there are no such actors",
         "packages_dir": "where modules are found by their digest",
+        "package_hosts": "hosts (names, addresses, `*.suffix`) that packages are fetched from by address and digest",
         "cache_dir": "where compiled modules are kept, mode 0700; without it they are compiled again at every start",
         "config": "values, secrets and settings of capabilities: a TOML file, see [config](capabilities/config.md)",
         "fsync": "when the log of `file` actors is synced: before each answer, every second, or when the system likes",

@@ -64,6 +64,53 @@ Its identity is the SHA-256 of its canonical form: a msgpack map with sorted key
 defaults included. How the file was written does not matter; the digest stands in the genesis of the actor's chain.
 """
 
+PACKAGE = """\
+## The package
+
+| `package` | is |
+|---|---|
+| a path | a file, relative to the manifest's folder; it travels with the spawn |
+| `sha256:` and 64 digits | what the host has under that digest: in its packages directory, or in the object store |
+| `https://…#sha256=` and 64 digits (or `http://`) | the same; where the host has it nowhere, what this address serves |
+| `scheme://…` | what a plugin of the host resolves (hook `theater_package_resolvers`) |
+
+An address pins the digest, so what it serves cannot change unnoticed. A host fetches from the hosts in its setting
+`package_hosts` only, of which there are none by default; a redirect leads to one of them or is refused. A package has
+at most 64 MiB and arrives within 30 s. Where a plugin resolves a scheme, what it answers is taken as it is. A spawn's
+own package (`theater-bus spawn --package FILE`) wins over all of these. An actor that spawns others names no paths.
+
+## Variables
+
+A text may hold variables. They are replaced by whoever spawns (`theater-bus spawn`, `Theater.spawn`), before anything
+is checked, so what travels and is recorded holds their values. A host replaces none: its environment stays its own.
+
+| written | is |
+|---|---|
+| `${var.NAME}` | what `theater-bus spawn --set NAME=VALUE`, or `Theater.spawn(variables=…)`, gives |
+| `${env.NAME}` | a variable of the environment of whoever spawns |
+| `${var.NAME:-DEFAULT}` | the same, or the default where it is not given |
+| `${env.NAME:-DEFAULT}` | the same, or the default where it does not exist, or is empty |
+| `$${` | the text `${` |
+
+```toml
+name = "orders-${var.REGION}"
+package = "orders.wasm"
+
+[limits]
+cpu_ms = "${var.CPU_MS:-500}"
+```
+
+A variable that stands alone takes the kind that its setting wants: `cpu_ms` above is the number 500. Where a setting
+may be of any kind (`initial_state`, the settings of capabilities) it is what TOML reads: `--set N=5` is a number,
+`--set 'N="5"'` a text, and what is neither number, `true`, list nor table is a text. Within a longer text it stands as
+it was typed.
+
+A value never becomes a key, and what it holds is not replaced again. A variable without value and default, and one that
+is given and not in the manifest, refuse the spawn. So does `${env.NAME}` where the name speaks of a secret (`TOKEN`,
+`PASSWORD`, `SECRET`, `KEY` and their like between underscores, and `THEATER_BUS_*`): a manifest is recorded. Secrets
+are handed out as handles by the capability [config](capabilities/config.md).
+"""
+
 INTRODUCTIONS = {
     "on_failure": "A trap, or a limit that was reached, is a failure of the guest. What a caller did wrong, and an "
     '`err(…)` that the guest returns, are not. `on_failure = "pause"` is short for a table with that `action`; the '
@@ -126,6 +173,7 @@ def _lines() -> Iterator[str]:
     yield HEAD
     yield "## Top level\n"
     yield from _table(Manifest)
+    yield f"\n{PACKAGE}"
     for name, section in (("on_failure", FailurePolicy), *SECTIONS.items()):
         yield f"\n## `[{name}]`\n\n{INTRODUCTIONS[name]}\n"
         yield from _table(section)

@@ -7,7 +7,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from theater_bus.core.manifest import parse_manifest
+from theater_bus.core.manifest import Given, Variables, parse_manifest, resolve_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,9 +27,11 @@ def test_the_committed_page_is_the_rendered_one() -> None:
     assert page.PAGE.read_text(encoding="utf-8") == page.render()
 
 
-def test_the_example_of_the_page_is_a_manifest() -> None:
+def test_the_examples_of_the_page_are_manifests() -> None:
     page = (ROOT / "docs" / "reference" / "manifest.md").read_text(encoding="utf-8")
-    [example] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    [example, varied] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     manifest = parse_manifest(example)
     assert manifest.is_durable
     assert set(manifest.capabilities) == {"runtime", "http-client"}
+    manifest, _ = resolve_manifest(varied, "the page", Variables({"REGION": Given("eu")}))
+    assert (manifest.name, manifest.limits.cpu_ms) == ("orders-eu", 500)

@@ -136,6 +136,26 @@ def test_what_goes_wrong_has_its_code_and_its_reason(
     assert done.error["fix"]
 
 
+def test_variables_of_a_manifest_are_given_on_the_command_line(host: Served, guests: Path) -> None:
+    (guests / "variable.toml").write_text(
+        'name = "n-${var.NAME}"\npackage = "counter.wasm"\ninitial_state = "${var.STATE:-2}"\n', "utf-8"
+    )
+    manifest = str(guests / "variable.toml")
+    spawned = host("spawn", manifest, "--id", "varied", "--set", "NAME=007", "--set", "STATE=40", "-o", "json")
+    assert spawned.json["name"] == "n-007"
+    assert host.quick("call", "varied", "increment", "2").out == "42\n"
+    for words, why in (
+        ([], "name needs the variable NAME"),
+        (["--set", "NAME=a", "--set", "NAME=b"], "--set gives NAME twice"),
+        (["--set", "NAME"], "gives no value"),
+        (["--set", "=a"], "gives no value"),
+        (["--set", "NAME=a", "--set", "OTHER=1"], "var.OTHER is given"),
+    ):
+        refused = host.quick("spawn", manifest, *words)
+        assert refused.code != 0
+        assert why in refused.err
+
+
 def test_what_cannot_be_spawned_is_refused_with_the_reason(host: Served, guests: Path, counter: str) -> None:
     typo = host("spawn", str(guests / "typo.toml"))
     assert (typo.code, "did you mean `initial_state`?" in typo.err, "typo.toml:" in typo.err) == (4, True, True)

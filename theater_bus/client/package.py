@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from theater_bus.core.manifest import Manifest, from_mapping, parse_manifest
+from theater_bus.core.manifest import Manifest, Variables, resolve_manifest
 from theater_bus.errors import SpawnRefused
 
 __all__ = ["Blueprint", "read_blueprint"]
@@ -22,8 +23,8 @@ __all__ = ["Blueprint", "read_blueprint"]
 class Blueprint:
     """A manifest that was read and found correct, and the package that goes with it.
 
-    `document` is what travels; `wasm` is None when the manifest names a package by digest, and `digest` too when it
-    names one that the host resolves (`oci://…`).
+    `document` is what travels, with its variables replaced; `wasm` is None when the manifest names a package by digest,
+    and `digest` too when it names one that the host resolves (`https://…`, `oci://…`).
     """
 
     manifest: Manifest
@@ -33,18 +34,24 @@ class Blueprint:
 
 
 async def read_blueprint(
-    manifest: Path | str | Mapping[str, Any], package: bytes | Path | None, spawned_as: str = "spawn"
+    manifest: Path | str | Mapping[str, Any],
+    package: bytes | Path | None,
+    variables: Mapping[str, Any] | None = None,
+    spawned_as: str = "spawn",
 ) -> Blueprint:
     """Read `manifest` (a path, TOML text, or its tables) and the module: `package`, else what the manifest names.
 
-    A text without a line break and without `=` is a path. Raises `SpawnRefused`, with every problem of the manifest.
+    `variables` are its `${var.NAME}`; `${env.NAME}` are those of this process. A text without a line break and without
+    `=` is a path. Raises `SpawnRefused`, with every problem of the manifest.
     """
     if isinstance(manifest, str) and "\n" not in manifest and "=" not in manifest:
         manifest = Path(manifest)
-    return await asyncio.to_thread(_read, manifest, package, spawned_as)
+    return await asyncio.to_thread(_read, manifest, package, Variables(variables or {}, os.environ), spawned_as)
 
 
-def _read(manifest: Path | str | Mapping[str, Any], package: bytes | Path | None, source: str) -> Blueprint:
+def _read(
+    manifest: Path | str | Mapping[str, Any], package: bytes | Path | None, variables: Variables, source: str
+) -> Blueprint:
     folder = Path()
     document: str | dict[str, Any]
     if isinstance(manifest, Path):
@@ -52,7 +59,9 @@ def _read(manifest: Path | str | Mapping[str, Any], package: bytes | Path | None
         document = _text(manifest)
     else:
         document = manifest if isinstance(manifest, str) else dict(manifest)
-    read = parse_manifest(document, source) if isinstance(document, str) else from_mapping(document, source)
+    read, tables = resolve_manifest(document, source, variables)
+    if isinstance(document, dict) or "${" in document:
+        document = tables
     wasm = package if isinstance(package, bytes) else None
     if isinstance(package, Path):
         wasm = _bytes(package, source)

@@ -309,11 +309,19 @@ class SyncTheater(_Wrapper[Theater]):
         state: Any | Unset = UNSET,
         host: str | None = None,
         begin: Begin = "new",
+        variables: Mapping[str, Any] | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
     ) -> SyncActorHandle:
         """Start an actor; returns its handle when it answers. As `Theater.spawn`."""
         spawning = self._inner.spawn(
-            manifest, package=package, id=id, state=state, host=host, begin=begin, timeout=timeout
+            manifest,
+            package=package,
+            id=id,
+            state=state,
+            host=host,
+            begin=begin,
+            variables=variables,
+            timeout=timeout,
         )
         return SyncActorHandle(self._runner.run(spawning), self._runner)
 

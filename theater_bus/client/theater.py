@@ -117,6 +117,7 @@ class Theater:
         state: Any | Unset = UNSET,
         host: str | None = None,
         begin: Begin = "new",
+        variables: Mapping[str, Any] | None = None,
         timeout: float = DEFAULT_TIMEOUT_S,
     ) -> ActorHandle:
         """Start an actor; returns its handle when it answers.
@@ -125,13 +126,13 @@ class Theater:
         to its folder), which travels through the object store where the host does not have it. `id` and `state` win
         over the manifest's. Without `host` the one with the fewest actors is chosen. `begin` says what to do with an id
         whose chain ended and is kept: refuse (`new`), go on from its last state (`continue`), or from the initial one
-        (`fresh`).
+        (`fresh`). `variables` are what `${var.NAME}` in the manifest stands for; `${env.NAME}` is that of this process.
 
         Raises `SpawnRefused` with what to change, `ActorExists`, what `init` ended with, and `ChannelClosed` when no
         host answers.
         """
         check_timeout(timeout)
-        blueprint = await read_blueprint(manifest, package)
+        blueprint = await read_blueprint(manifest, package, variables)
         fields: dict[str, Any] = {"manifest": blueprint.document}
         if blueprint.digest is not None:
             fields["package"] = f"sha256:{blueprint.digest.hex()}"

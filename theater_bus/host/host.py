@@ -147,7 +147,9 @@ class Host:
             access=access,
             loans=self.loans,
         )
-        self.packages = PackageSource(settings.packages_dir, registry.package_resolvers, self.objects)
+        self.packages = PackageSource(
+            settings.packages_dir, registry.package_resolvers, self.objects, settings.package_hosts
+        )
         self._reserved: set[str] = set()
         self._lanes: dict[str, _Lanes] = {}
         self._stops: dict[str, asyncio.Task[None]] = {}

@@ -1,15 +1,16 @@
-"""Where packages come from: memory, a directory of modules, the namespace's object store; and schemes of plugins."""
+"""Where packages come from: memory, a directory, the object store, the web under a digest; and schemes of plugins."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from theater_bus.bus.objects import ObjectStore
 from theater_bus.errors import SpawnRefused, TooLarge, Unavailable
+from theater_bus.host.web_package import PinnedAddress, WebPackages, read_address
 
 __all__ = ["PackageSource"]
 
@@ -29,15 +30,17 @@ class PackageSource:
         directory: Path | None,
         resolvers: Mapping[str, Callable[[str], Awaitable[bytes]]],
         objects: ObjectStore | None = None,
+        web_hosts: Sequence[str] = (),
     ) -> None:
         self._directory = directory
         self._resolvers = resolvers
         self._objects = objects
+        self._web = WebPackages(web_hosts, most_bytes=MAX_PACKAGE_BYTES, within_s=RESOLVE_S)
         self._digests: dict[Path, tuple[int, int, bytes]] = {}
         self._held: dict[bytes, bytes] = {}
         self._fetched: OrderedDict[bytes, bytes] = OrderedDict()
         self._fetched_bytes = 0
-        self._fetching: dict[bytes, asyncio.Task[bytes | None]] = {}
+        self._fetching: dict[tuple[bytes, PinnedAddress | None], asyncio.Task[bytes | None]] = {}
 
     def hold(self, wasm: bytes) -> bytes:
         """Keep a module in memory under its digest, which is returned."""
@@ -47,25 +50,23 @@ class PackageSource:
 
     async def by_digest(self, digest: bytes) -> bytes:
         """The module with this SHA-256. Raises `SpawnRefused` when it is in none of the places, and names them."""
-        held = self._held.get(digest)
-        if held is not None:
-            return held
-        found = self._recent(digest)
-        if found is not None:
-            return found
-        # Spawns of one package come in bursts: the first looks, the others wait for what it finds.
-        task = self._fetching.get(digest)
-        if task is None:
-            task = self._fetching[digest] = asyncio.create_task(self._look(digest))
-            task.add_done_callback(lambda _: self._fetching.pop(digest, None))
-        found = await asyncio.shield(task)
+        found = await self._once(digest, None)
         if found is None:
             raise self._missing(digest)
         return found
 
     async def by_reference(self, reference: str) -> bytes:
-        """The module that `scheme://…` names, from the plugin that resolves its scheme. Raises `SpawnRefused`."""
+        """The module that `scheme://…` names. Raises `SpawnRefused`.
+
+        An address on the web pins the digest, and is asked only where the module is in none of the other places; any
+        other scheme is a plugin's.
+        """
         scheme = reference.partition("://")[0]
+        if scheme in ("http", "https"):
+            address = read_address(reference)
+            found = await self._once(address.digest, address)
+            assert found is not None
+            return found
         resolve = self._resolvers.get(scheme)
         if resolve is None:
             known = ", ".join(f"{one}://" for one in sorted(self._resolvers)) or "none"
@@ -87,7 +88,27 @@ class PackageSource:
             raise SpawnRefused(f"{reference} was resolved to {type(found).__name__}, not to bytes", package=reference)
         return found
 
-    async def _look(self, digest: bytes) -> bytes | None:
+    async def _once(self, digest: bytes, address: PinnedAddress | None) -> bytes | None:
+        """The module, wherever it is; None where it is nowhere. With an address it is there, or `SpawnRefused`."""
+        held = self._held.get(digest) or self._recent(digest)
+        if held is not None:
+            return held
+        # Spawns of one package come in bursts: the first looks, the others wait for what it finds.
+        key = (digest, address)
+        task = self._fetching.get(key)
+        if task is None:
+            task = self._fetching[key] = asyncio.create_task(self._look(digest, address))
+            task.add_done_callback(lambda _: self._fetching.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _look(self, digest: bytes, address: PinnedAddress | None) -> bytes | None:
+        found = await self._look_here(digest)
+        if found is None and address is not None:
+            found = await self._web.fetch(address)
+            self._keep(digest, found)
+        return found
+
+    async def _look_here(self, digest: bytes) -> bytes | None:
         found = await asyncio.to_thread(self._find, digest)
         if found is not None or self._objects is None or not self._objects.available:
             return found

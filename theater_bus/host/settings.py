@@ -12,13 +12,14 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from theater_bus.bus import BusSettings, TlsSettings
+from theater_bus.core.grants import HOSTS
 from theater_bus.core.manifest import HostLimits
 from theater_bus.core.wire.reply import DEFAULT_REPLY_PREFIXES
 
 __all__ = ["HostSettings"]
 
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-_LISTS = ("servers", "reply_prefixes", "plugins_allow")
+_LISTS = ("servers", "reply_prefixes", "plugins_allow", "package_hosts")
 
 
 def _default_host_id() -> str:
@@ -57,6 +58,7 @@ class HostSettings(BaseSettings):
     # what it keeps and loads
     data_dir: Path | None = None
     packages_dir: Path | None = None
+    package_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     cache_dir: Path | None = None
     fsync: Literal["always", "interval", "never"] = "always"
     config: Annotated[dict[str, Any] | None, NoDecode] = None
@@ -83,6 +85,12 @@ class HostSettings(BaseSettings):
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(item.strip() for item in value.split(",") if item.strip())
+        return value
+
+    @field_validator("package_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        HOSTS.read(list(value))
         return value
 
     @field_validator("grants", mode="before")

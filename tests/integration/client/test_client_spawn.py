@@ -47,6 +47,25 @@ async def test_tables_and_bytes_do_as_well(host: Any, theater: Theater, folder: 
     assert await other.get_state() == 3
 
 
+async def test_variables_are_replaced_before_the_manifest_travels(
+    host: Any, theater: Theater, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PLACE", "eu")
+    (folder / "counter.toml").write_text(
+        'name = "counter-${env.PLACE}"\nid = "${var.ID}"\npackage = "${var.FILE:-counter}.wasm"\n'
+        'initial_state = "${var.STATE}"\n[limits]\ncpu_ms = "${var.CPU:-77}"\n',
+        "utf-8",
+    )
+    counter = await theater.spawn(folder / "counter.toml", variables={"ID": "7", "STATE": 3})
+    assert (counter.id, await counter.call.increment(1)) == ("7", 4)
+    running = host.actors["7"].type.manifest
+    assert (running.name, running.limits.cpu_ms, running.package) == ("counter-eu", 77, "counter.wasm")
+    with pytest.raises(SpawnRefused, match=r"counter\.toml:2: id needs the variable ID\. Fix: give it"):
+        await theater.spawn(folder / "counter.toml", variables={"STATE": 3})
+    with pytest.raises(SpawnRefused, match=r"var\.OTHER is given, and the manifest has no such variable"):
+        await theater.spawn(folder / "counter.toml", variables={"ID": "8", "STATE": 3, "OTHER": 1})
+
+
 async def test_an_id_whose_chain_ended_goes_on_from_the_last_state_or_from_the_initial_one(
     start_host: StartHost, theater: Theater, folder: Path, tmp_path: Path
 ) -> None:

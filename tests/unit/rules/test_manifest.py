@@ -146,7 +146,7 @@ def test_an_unknown_key_is_refused_with_what_was_meant(line: str, fix: str) -> N
     [
         ("limits = 3", "limits must be a table. Fix: write `[limits]`"),
         ('id = "a.b"', "id is 'a.b', not 1 to 64 letters"),
-        ('package = "sha256:12"', "package is 'sha256:12', not a path, or `sha256:`"),
+        ('package = "sha256:12"', "package is 'sha256:12', not a path, `sha256:`"),
         ("initial_state = 1979-05-27", "initial_state holds a date"),
         ("expose = [1]", "expose must hold texts only"),
         ('on_failure = "retry"', "on_failure.action is 'retry', not one of"),

@@ -59,6 +59,12 @@ class _Wanted:
     help="Find modules here by their digest, as well as in the object store.",
 )
 @click.option(
+    "--package-hosts",
+    metavar="HOST,…",
+    envvar="THEATER_BUS_PACKAGE_HOSTS",
+    help="Fetch packages that manifests name by address and digest from these hosts.",
+)
+@click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
@@ -124,6 +130,7 @@ def command(
     invocation: Invocation,
     data: Path | None,
     packages: Path | None,
+    package_hosts: str | None,
     config: Path | None,
     host_id: str | None,
     embedded: bool,
@@ -153,6 +160,7 @@ def command(
     given: dict[str, Any] = {
         "data_dir": data,
         "packages_dir": packages,
+        "package_hosts": package_hosts,
         "config": config,
         "host_id": host_id,
         "mode": "production" if production else None,

@@ -13,6 +13,7 @@ from theater_bus.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from theater_bus.client.theater import Begin
+    from theater_bus.core.manifest import Given
 
 __all__ = ["command"]
 
@@ -24,6 +25,13 @@ __all__ = ["command"]
 @click.option(
     "--package", type=click.Path(path_type=Path), metavar="FILE", help="The module, instead of the manifest's."
 )
+@click.option(
+    "--set",
+    "variables",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="What ${var.NAME} in the manifest stands for; as often as there are variables.",
+)
 @click.option("--host", metavar="HOST", help="The host to run it; without it the one with the fewest actors.")
 @click.option("--continue", "go_on", is_flag=True, help="Of an id whose chain ended, go on from its last state.")
 @click.option("--fresh", is_flag=True, help="Of an id whose chain ended, go on from the initial state.")
@@ -33,6 +41,7 @@ def command(
     actor_id: str | None,
     state: str | None,
     package: Path | None,
+    variables: tuple[str, ...],
     host: str | None,
     go_on: bool,
     fresh: bool,
@@ -47,6 +56,7 @@ def command(
         raise UsageProblem("--continue and --fresh exclude one another", "use one of them")
     invocation.doing = f"spawn {manifest}"
     begin: Begin = "continue" if go_on else "fresh" if fresh else "new"
+    given = _variables(variables)
     initial = UNSET if state is None else json_argument(state, "--state")
 
     async def main() -> None:
@@ -58,6 +68,7 @@ def command(
                 state=initial,
                 host=host,
                 begin=begin,
+                variables=given,
                 timeout=invocation.timeout_s,
             )
             status = await actor.get_status(timeout=invocation.timeout_s)
@@ -65,3 +76,18 @@ def command(
         invocation.out.document(shown, lambda: actor.id)
 
     invocation.run(main)
+
+
+def _variables(pairs: tuple[str, ...]) -> dict[str, Given]:
+    """What `--set` gives. Raises `UsageProblem`."""
+    from theater_bus.core.manifest import Given
+
+    found: dict[str, Given] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise UsageProblem(f"--set {pair!r} gives no value", "write --set NAME=VALUE")
+        if name in found:
+            raise UsageProblem(f"--set gives {name} twice", "leave one of the two out")
+        found[name] = Given(value)
+    return found

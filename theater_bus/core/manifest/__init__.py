@@ -2,8 +2,9 @@
 
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest.document import Manifest
-from theater_bus.core.manifest.reading import from_mapping, parse_manifest
+from theater_bus.core.manifest.reading import from_mapping, parse_manifest, resolve_manifest
 from theater_bus.core.manifest.schema import PAGE_BYTES, SECTIONS, ChainSettings, Cut, HostLimits, Limits, cut, cuts
+from theater_bus.core.manifest.variables import Given, Variables
 from theater_bus.core.supervision import FailurePolicy
 
 __all__ = [
@@ -13,11 +14,14 @@ __all__ = [
     "ChainSettings",
     "Cut",
     "FailurePolicy",
+    "Given",
     "HostLimits",
     "Limits",
     "Manifest",
+    "Variables",
     "cut",
     "cuts",
     "from_mapping",
     "parse_manifest",
+    "resolve_manifest",
 ]

@@ -23,7 +23,9 @@ __all__ = ["Manifest"]
 
 _TOKEN: Final = Text(r"[A-Za-z0-9_-]{1,64}", "1 to 64 letters, digits, `_` or `-`")
 _PACKAGE: Final = Text(
-    r"sha256:[0-9a-f]{64}|(?!sha256:)[^\x00]{1,4096}", "a path, or `sha256:` and 64 lower-case hex digits"
+    r"sha256:[0-9a-f]{64}|https?://[!-~]{1,4000}#sha256=[0-9a-f]{64}|(?!sha256:|https?://)[^\x00]{1,4096}",
+    "a path, `sha256:` and 64 lower-case hex digits, or `scheme://…`, where http and https end in `#sha256=` and those "
+    "digits",
 )
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+.-]*://")
 _LINE: Final = Text(r"[^\x00-\x1f\x7f]{1,128}", "1 to 128 characters on one line")
@@ -43,8 +45,7 @@ class Manifest:
         default=None,
         metadata=setting(
             _PACKAGE,
-            "the WebAssembly module: a path, relative to the manifest's folder, a digest, or `scheme://…` where a "
-            "plugin of the host resolves the scheme. The spawn's own wins",
+            "the WebAssembly module, see [the package](#the-package). The spawn's own wins",
         ),
     )
     description: str | None = field(
@@ -89,7 +90,7 @@ class Manifest:
 
     @property
     def package_reference(self) -> str | None:
-        """The package where the manifest names it by a scheme (`oci://…`), which a plugin of the host resolves."""
+        """The package where the manifest names it by a scheme (`https://…`, `oci://…`), which the host resolves."""
         if self.package is None or _SCHEME.match(self.package) is None:
             return None
         return self.package

@@ -17,11 +17,12 @@ from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest.document import Manifest
 from theater_bus.core.manifest.problem import Path, Problem, lines_of, refuse
 from theater_bus.core.manifest.schema import PAGE_BYTES, SECTIONS, ChainSettings, Limits
+from theater_bus.core.manifest.variables import Variables, resolve
 from theater_bus.core.setting import RULE, PlainValue, Rule, Text, Whole
 from theater_bus.core.supervision import Action, FailurePolicy
 from theater_bus.errors import SpawnRefused
 
-__all__ = ["from_mapping", "parse_manifest"]
+__all__ = ["from_mapping", "parse_manifest", "resolve_manifest"]
 
 _CAPABILITY: Final = Text(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or `-`")
 _PAGES: Final = Whole(1, 65_536)
@@ -46,12 +47,42 @@ def parse_manifest(text: str, source: str = "manifest") -> Manifest:
 
     Raises `SpawnRefused`; its `details.problems` lists every problem with path, line (0: unknown), text and fix.
     """
+    return _read(_tables(text, source), source, lines_of(text))
+
+
+def resolve_manifest(
+    document: str | Mapping[str, object], source: str, variables: Variables
+) -> tuple[Manifest, dict[str, object]]:
+    """The manifest that a TOML text, or a map, is once its variables are replaced; and its tables, which can travel.
+
+    Raises as `parse_manifest`; what is wrong with variables comes first, and alone.
+    """
+    found: Mapping[str, object]
+    if isinstance(document, str):
+        found, lines = _tables(document, source), lines_of(document)
+    else:
+        found, lines = document, {}
+    resolved, problems = resolve(found, variables, _rule_at)
+    if problems:
+        raise refuse(problems, source, lines)
+    assert isinstance(resolved, dict)
+    return _read(resolved, source, lines), resolved
+
+
+def _tables(text: str, source: str) -> dict[str, object]:
     try:
-        found = tomllib.loads(text)
+        return tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         fix = "Fix: correct it; a text stands in quotes, a section's name in brackets"
         raise SpawnRefused(f"{source}: not TOML: {error}. {fix}", source=source, problems=[]) from None
-    return _read(found, source, lines_of(text))
+
+
+def _rule_at(path: Path) -> Rule | None:
+    """The rule of a setting that is no plain value of any kind."""
+    sections = {(): Manifest, ("on_failure",): FailurePolicy} | {(name,): type_ for name, type_ in SECTIONS.items()}
+    section = sections.get(path[:-1])
+    rule = None if section is None else _rules(section).get(path[-1])
+    return None if isinstance(rule, PlainValue) else rule
 
 
 def from_mapping(found: Mapping[str, object], source: str = "manifest") -> Manifest:
