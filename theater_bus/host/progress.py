@@ -27,6 +27,8 @@ log = logging.getLogger("theater_bus.host")
 
 HEARTBEAT_S: Final = 5.0
 """So long nothing is sent at most, while an operation is queued or runs."""
+FIRST_S: Final = 0.2
+"""So long at most until the first message: a caller that hears nothing for a second asks again."""
 _HEADER_BYTES: Final = 256
 _VALUE: Final = value_codec(Dynamic())
 
@@ -79,7 +81,7 @@ class Progress:
         self._loop = loop
         self._listeners = [listener]
         self._number = 0
-        self._handle = loop.call_later(HEARTBEAT_S, self._beat)
+        self._handle = loop.call_later(min(FIRST_S, HEARTBEAT_S), self._beat)
 
     def emit(self, value: Any) -> None:
         """Send a part to all. Raises `TooLarge` or `SerializationError`; then it is sent to nobody."""

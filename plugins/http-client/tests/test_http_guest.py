@@ -5,19 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import deque
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from theater_bus.capability import HostCall, HostCallMiddleware, hookimpl
-from theater_bus.core.chain import bodies
 from theater_bus.core.values.hashing import interface_hash
-from theater_bus.errors import ActorError, GuestError, OperationTimeout
+from theater_bus.errors import ActorError, Cancelled, GuestError, OperationTimeout
+from theater_bus.host.replay import Verdict, replay
 from theater_bus.plugins import compile_capability, find
 from theater_bus.telemetry import Telemetry, TraceCollector
 from theater_bus.testing import build_guest, guest
@@ -167,34 +163,52 @@ async def test_the_deadline_of_the_operation_ends_a_request_and_the_actor_goes_o
     assert await actor.call_function("fetch", [site.url, ""]) == 200
 
 
-async def test_a_recorded_run_is_answered_from_its_record_without_the_server(start_host: Any, start_site: Any) -> None:
+async def test_a_recorded_run_replays_without_the_server(start_host: Any, start_site: Any) -> None:
     site = await start_site()
     host = await start_host(installed=INSTALLED)
     actor = await host.spawn(GUEST, capabilities={"http-client": grants(site)})
-    calls = [("fetch", [site.url, "a"]), ("drain", [f"{site.url}/b", "c"])]
-    answers = [await actor.call_function(*one) for one in calls]
-    events = await actor.get_chain().all()
-    state = await actor.get_state()
+    assert await actor.call_function("fetch", [site.url, "a"]) == 200
+    assert await actor.call_function("drain", [f"{site.url}/b", "c"]) >= 1
+    with pytest.raises(GuestError):
+        await actor.call_function("fetch", ["http://other.test/", ""])
+    segments = [segment async for segment in actor.get_chain().segments()]
     count = len(site.requests)
-    replaying = await start_host(replaying_plugin(events), installed=INSTALLED)
-    again = await replaying.spawn(GUEST, capabilities={"http-client": {}})
-    assert [await again.call_function(*one) for one in calls] == answers
-    assert await again.get_state() == state
-    assert len(site.requests) == count
+
+    async def nothing(_digest: bytes) -> None:
+        return None
+
+    report = await replay(segments, nothing, package=GUEST.wasm)
+    assert (report.verdict, report.operations) == (Verdict.IDENTICAL, 3), str(report)
+    assert len(site.requests) == count == 2
 
 
-def replaying_plugin(events: list[Any]) -> object:
-    """A plugin that answers every host call from a record, matched on input, and asks nobody."""
-    waiting = deque(one.body for one in events if isinstance(one.body, bodies.HostCall))
+async def test_an_operation_that_is_run_again_under_its_key_sends_the_same_idempotency_key(
+    start_host: Any, start_site: Any
+) -> None:
+    go_on = asyncio.Event()
 
-    async def answer(context: HostCall, proceed: Callable[[], Awaitable[bytes]]) -> bytes:
-        due = waiting.popleft()
-        assert (due.interface, due.function, due.input) == (context.interface, context.function, context.input)
-        assert isinstance(due.output, bytes)
-        return due.output
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if len(site.requests) == 1:
+            await go_on.wait()
+        return web.Response(text="done")
 
-    hook = hookimpl(lambda: HostCallMiddleware(0, answer))
-    return SimpleNamespace(__name__="replay", theater_host_call_middleware=hook)
+    site = await start_site(answer)
+    host = await start_host(HttpClient)
+    actor = await host.spawn(HttpClient, capabilities={"http-client": grants(site, methods=["POST"])})
+    request = {"method": "POST", "uri": site.url, "headers": [], "body": b"order"}
+    call = asyncio.create_task(actor.call_function("send-http", [request], key="order-1"))
+    async with asyncio.timeout(10):
+        while not site.requests:
+            await actor.get_status()
+    assert await actor.cancel("order-1") == "running"
+    with pytest.raises(Cancelled):
+        await call
+    go_on.set()
+    for key in ("order-1", "order-2"):
+        [done] = await actor.call_function("send-http", [request], key=key)
+        assert done["ok"]["status"] == 200
+    first, again, other = (headers["idempotency-key"] for _, _, headers, _ in site.requests)
+    assert first == again != other
 
 
 async def test_wrong_arguments_end_the_operation_and_not_the_actor(start_host: Any, start_site: Any) -> None:

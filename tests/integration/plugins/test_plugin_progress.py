@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgpack
@@ -302,6 +304,23 @@ async def test_the_client_without_await_streams_too(start_host: Any, talker: Any
             return list(stream), stream.result()
 
     assert await asyncio.to_thread(listen) == (list(range(5)), 5)
+
+
+async def test_the_command_line_prints_parts_as_they_come(start_host: Any, talker: Any) -> None:
+    host = await start_host(talker)
+    actor = await host.spawn(talker)
+    for options, printed in (
+        ((), "0\n1\n2\n3\n"),
+        (("-o", "json"), '{"part": 0}\n{"part": 1}\n{"part": 2}\n{"value": 3}\n'),
+    ):
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).with_name("theater-bus")),
+            *("--server", host.url, "--namespace", host.host.namespace, *options),
+            *("call", "--stream", actor.id, "count", "3"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        assert (process.returncode, out.decode()) == (0, printed)
 
 
 @pytest.fixture
