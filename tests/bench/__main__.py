@@ -7,9 +7,9 @@ import asyncio
 
 from rich.console import Console
 
-from tests.bench import children, engine, idle, rpc, tcp, timers
+from tests.bench import calls, children, engine, idle, rpc, tcp, timers
 
-PARTS = ["engine", "rpc", "idle", "children", "timers", "tcp"]
+PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp"]
 
 
 async def main() -> None:
@@ -26,8 +26,9 @@ async def main() -> None:
     if "engine" in parts:
         await engine.run(console)
     if "rpc" in parts:
-        rounds, calls = (3, 1_920) if options.quick else (9, 6_400)
-        await rpc.run(console, rounds, calls, options.hosts)
+        await rpc.run(console, *((3, 1_920) if options.quick else (9, 6_400)), options.hosts)
+    if "calls" in parts:
+        await calls.run(console, *((3, 1_000) if options.quick else (9, 4_000)))
     if "idle" in parts:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
     if "tcp" in parts:
