@@ -1,4 +1,4 @@
-"""The assembler capability: its page, modules that run, text that is none, bounds, record and replay."""
+"""The assembler capability: its page, modules that run, text that is none, bounds."""
 
 from __future__ import annotations
 
@@ -120,13 +120,3 @@ async def test_host_and_parent_cut_the_size(start_host: Any) -> None:
         actor = await host.spawn(Assembler, parent=parent)
         [answer] = await actor.call_function("wat-to-wasm", [" " * (most + 1)])
         assert f"assembler.text_bytes = {most}." in answer["err"]
-
-
-async def test_what_is_recorded_replays(start_host: Any, recorded: Any, replay: Any) -> None:
-    async def course(actor: Any) -> list[Any]:
-        return [await actor.call_function("wat-to-wasm", [text]) for text in (ADD, "(module")]
-
-    original = await (await start_host(Assembler)).spawn(Assembler)
-    seen, record = await course(original), await recorded(original)
-    again = await (await start_host(Assembler, replay(record))).spawn(Assembler)
-    assert await course(again) == seen

@@ -1,4 +1,4 @@
-"""The environment capability: its page, what is granted and what is not, hostile names, record and replay."""
+"""The environment capability: its page, what is granted and what is not, hostile names."""
 
 from __future__ import annotations
 
@@ -117,22 +117,3 @@ async def test_host_and_parent_cut_what_the_manifest_asks_for(start_host: Any) -
     assert await orphan.call_function("list-vars") == [["PLACE_A", "a"], ["PLACE_B", ""]]
     assert await child.call_function("list-vars") == [["PLACE_A", "a"]]
     assert await child.call_function("get-var", ["PLACE_B"]) is None
-
-
-async def test_what_is_recorded_replays_without_the_environment(
-    start_host: Any, recorded: Any, replay: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def course(actor: Any) -> list[Any]:
-        names = ["PLACE_A", "PLACEHOLDER"]
-        return [
-            *[await actor.call_function("get-var", [name]) for name in names],
-            await actor.call_function("list-vars"),
-        ]
-
-    asked = {"environment": {"vars": ["PLACE_A"], "list": True}}
-    original = await (await start_host(Environment)).spawn(Environment, capabilities=asked)
-    seen, record = await course(original), await recorded(original)
-    assert seen == ["a", None, [["PLACE_A", "a"]]]
-    monkeypatch.setenv("PLACE_A", "another")
-    again = await (await start_host(Environment, replay(record))).spawn(Environment)
-    assert await course(again) == seen

@@ -1,4 +1,4 @@
-"""The filesystem capability: its page, its functions, hostile paths, grants and bounds, record and replay."""
+"""The filesystem capability: its page, its functions, hostile paths, grants and bounds."""
 
 from __future__ import annotations
 
@@ -294,18 +294,3 @@ async def test_wrong_types_never_reach_the_capability(start_harness: Any, tmp_pa
 async def test_a_wrong_setting_refuses_the_spawn(start_harness: Any, wrong: Any) -> None:
     with pytest.raises(SpawnRefused, match=r"\[capabilities.filesystem\]"):
         await start_harness(Filesystem, wrong)
-
-
-async def test_what_is_recorded_replays_without_the_disk(
-    start_host: Any, recorded: Any, replay: Any, tmp_path: Path
-) -> None:
-    path = str(tmp_path / "file")
-    calls: list[tuple[str, list[Any]]] = [
-        ("write-file", [path, "x"]), ("read-file", [path]), ("delete-file", [path]), ("read-file", ["/etc/passwd"]),
-    ]  # fmt: skip
-    original = await (await start_host(Filesystem)).spawn(Filesystem, capabilities={"filesystem": granted(tmp_path)})
-    seen = [await told(original, name, *params) for name, params in calls]
-    record = await recorded(original)
-    again = await (await start_host(Filesystem, replay(record))).spawn(Filesystem)
-    assert [await told(again, name, *params) for name, params in calls] == seen
-    assert os.listdir(tmp_path) == []

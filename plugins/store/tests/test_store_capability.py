@@ -1,4 +1,4 @@
-"""The store capability through its host: the page, owners and grants, hostile names, record and replay."""
+"""The store capability through its host: the page, owners and grants, hostile names, damage."""
 
 from __future__ import annotations
 
@@ -251,29 +251,6 @@ async def test_host_and_parent_cut_what_the_manifest_asks_for(open_store: Any) -
     await told(child, "store", store, b"12345")
     assert "the grant store.contents = 1 is used up" in (await told(child, "store", store, b"1"))["err"]
     assert "the grant store.stores = 1 is used up" in (await told(child, "new"))["err"]
-
-
-async def test_what_is_recorded_replays_without_the_store(
-    open_store: Any, start_host: Any, recorded: Any, replay: Any, tmp_path: Path
-) -> None:
-    async def course(actor: Any) -> list[Any]:
-        store = await told(actor, "new")
-        return [
-            store,
-            await told(actor, "store-at-label", store, "l", b"held"),
-            await told(actor, "get-by-label", store, "l"),
-            await told(actor, "get", store, digest(b"held")),
-            await told(actor, "get", store, "../../etc/passwd"),
-        ]
-
-    _, spawn = await open_store()
-    original = await spawn("a")
-    seen, record = await course(original), await recorded(original)
-    assert [one.function for one in record] == ["new", "store-at-label", "get-by-label", "get", "get"]
-    elsewhere = tmp_path / "elsewhere"
-    again = await start_host(Store, replay(record), data_dir=elsewhere)
-    assert await course(await again.spawn(Store, capabilities={"store": DIRECTORY})) == seen
-    assert files_below(elsewhere / "capabilities") == []
 
 
 async def test_an_actor_that_comes_back_has_its_stores(open_store: Any) -> None:
