@@ -1,0 +1,74 @@
+"""The fixtures that theater_bus offers to the authors of plugins, and terminals without anybody in front of them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import struct
+import termios
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus_terminal import console
+from theater_bus_terminal.console import Console
+
+__all__ = ["start_harness", "start_host", "theater_server"]
+
+
+@pytest.fixture
+def eventually() -> Callable[..., Any]:
+    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
+
+    async def wait(holds: Callable[[], Any], timeout_s: float = 20.0) -> None:
+        async with asyncio.timeout(timeout_s):
+            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
+                await asyncio.sleep(0.002)
+
+    return wait
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A pseudo-terminal: `front` is the side of the person, `back` that of the host; `console` is the host's."""
+
+    front: int
+    back: int
+    console: Console
+
+    def is_raw(self) -> bool:
+        """Whether lines and echo are off."""
+        return not termios.tcgetattr(self.back)[3] & (termios.ICANON | termios.ECHO)
+
+    def type(self, data: bytes) -> None:
+        """Press keys."""
+        os.write(self.front, data)
+
+    def shown(self) -> bytes:
+        """What was written since."""
+        try:
+            return os.read(self.front, 1 << 16)
+        except BlockingIOError:
+            return b""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the window."""
+        fcntl.ioctl(self.front, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+    """The terminal of the process is a pseudo-terminal of 80 columns and 24 rows."""
+    front, back = pty.openpty()
+    os.set_blocking(front, False)
+    one = Screen(front, back, Console(back, back, back))
+    one.resize(80, 24)
+    monkeypatch.setattr(console, "CONSOLE", one.console)
+    yield one
+    os.close(front)
+    os.close(back)
