@@ -33,10 +33,10 @@ async def main() -> None:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
     if "tcp" in parts:
         await tcp.run(console, connections=1_000, rounds=3 if options.quick else 9)
-    if "children" in parts:
-        await children.run(console, 100 if options.quick else 1_000)
     if "timers" in parts:
         await timers.run(console, 1_000 if options.quick else 10_000)
+    if "children" in parts:
+        await children.run(console, 100 if options.quick else 1_000)
 
 
 asyncio.run(main())

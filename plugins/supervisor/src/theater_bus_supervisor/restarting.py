@@ -18,6 +18,9 @@ from theater_bus_supervisor.strategy import Strategy, affected, intensity
 
 __all__ = ["Restarter"]
 
+AT_ONCE = 16
+"""Children that are stopped or started at a time: a thousand at once would keep the event loop from everybody else."""
+
 
 class Restarter:
     """Restarts children in the background. `order` gives those that count, `begin` starts one again."""
@@ -37,6 +40,7 @@ class Restarter:
         self._order = order
         self._begin = begin
         self._group = asyncio.Lock()
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def restart(self, child: Child) -> None:
@@ -100,14 +104,16 @@ class Restarter:
 
     async def _stop(self, child: Child) -> None:
         try:
-            await self._context.children.stop(child.id)
+            async with self._room:
+                await self._context.children.stop(child.id)
         except ActorError:
             return  # it has ended already
 
     async def _begun(self, child: Child) -> bool:
         """Start a child again; False where that failed and is to be tried again."""
         try:
-            await self._begin(child)
+            async with self._room:
+                await self._begin(child)
         except ActorError as error:
             if error.code == "shutting-down":
                 return True
