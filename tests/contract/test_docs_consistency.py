@@ -140,9 +140,10 @@ def test_every_variable_that_pages_and_infra_mention_is_read() -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_every_file_of_the_repository_that_a_page_mentions_exists(name: str) -> None:
+    written = {block.marks.get("file") for block in snippets.blocks(PAGES[name])}
     for text in code_of(PAGES[name]):
         if re.fullmatch(r"(?:docs|infra|tests|plugins|theater_bus|requirements)/[\w./-]+", text):
-            assert (ROOT / text).exists(), f"{name} mentions {text}"
+            assert text in written or (ROOT / text).exists(), f"{name} mentions {text}"
 
 
 def test_every_generator_has_a_page_and_every_generated_file_its_generator() -> None:

@@ -126,7 +126,9 @@ def _actor_error(error: ActorError, doing: str) -> Failure:
 
     why, fix = _split(error.message.replace("`inbox_prefix`", "--inbox-prefix"))
     guide = GUIDE.get(error.code)
-    fix = _ADVICE.get(error.code, "").replace("ID", error.actor or "ID") or fix or (guide.advice if guide else "")
+    # An actor often passes on what a capability said, and that knows the remedy.
+    if not (fix and error.code == "guest-error"):
+        fix = _ADVICE.get(error.code, "").replace("ID", error.actor or "ID") or fix or (guide.advice if guide else "")
     told = {"rolled-back": "; it was rolled back", "unknown": "; whether it ran is unknown"}.get(error.ran, "")
     details = {**error.details, "actor": error.actor} if error.actor else dict(error.details)
     return Failure(error.code, _failed(doing), f"{error.code}: {why}{told}", fix, exit_code_of(type(error)), details)

@@ -34,6 +34,13 @@ def test_a_remedy_inside_a_message_becomes_the_third_line(capsys: pytest.Capture
     assert lines[1:] == ["  why: spawn-refused: the package is not here", "  Fix: copy it there"]
 
 
+def test_the_remedy_that_an_actor_passes_on_is_told_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    told = said(errors.GuestError('kv.write does not allow it. Fix: write `write = ["a"]`', actor="c"), capsys)
+    assert told.splitlines()[-1] == '  Fix: write `write = ["a"]`'
+    told = said(errors.GuestError("no", actor="c"), capsys)
+    assert "the actor's own answer" in told.splitlines()[-1]
+
+
 def test_what_became_of_an_operation_is_said_when_it_is_not_plain() -> None:
     cut = failure_of(errors.OperationTimeout("the deadline passed", ran="rolled-back"), "")
     lost = failure_of(errors.OperationTimeout("no answer", ran="unknown"), "")
