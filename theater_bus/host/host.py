@@ -385,6 +385,8 @@ class Host:
             return
         actor.phases.begin_stop(StopReason.MOVED)
         actor.failure_note = str(error)
+        if actor.outbox is not None:
+            await actor.outbox.close(0.0, keep=True)
         await stop_capabilities(actor)
         actor.phases.stopped()
         self.release(actor.identity.id)

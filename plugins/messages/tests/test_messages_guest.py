@@ -73,6 +73,21 @@ async def test_a_send_arrives_in_order(pair: Any) -> None:
     assert {e.body.outcome for e in events if e.type == "host-call"} >= {"queued"}
 
 
+async def test_a_send_to_oneself_arrives_when_the_operation_is_over(pair: Any) -> None:
+    a, _ = pair
+    await do(a, "send a note to self")
+    assert await told(a, "note") == "send note to self\n"
+
+
+async def test_what_is_sent_to_a_busy_actor_waits_for_it(pair: Any) -> None:
+    a, b = pair
+    await b.pause()
+    for number in range(20):
+        await do(a, f"send b {number}")
+    await b.resume()
+    assert (await told(b, "send 19")).split() == [word for number in range(20) for word in ("send", str(number))]
+
+
 async def test_a_request_is_answered(pair: Any) -> None:
     a, _ = pair
     assert await do(a, "request b hello") == "got:hello"

@@ -14,9 +14,10 @@ import pytest_asyncio
 
 from theater_bus.capability import Capability, CapabilityError, HostCall, HostCallMiddleware
 from theater_bus.core.chain.bodies import Checkpoint
-from theater_bus.errors import ActorError, Cancelled, Internal, Overloaded, PluginError
+from theater_bus.errors import ActorError, ActorExists, Cancelled, Internal, Overloaded, PluginError
 from theater_bus.host import outbox
 from theater_bus.host.actor import Actor
+from theater_bus.host.host import Host
 from theater_bus.plugins import compile_capability
 from theater_bus.telemetry import REGISTRY, Telemetry
 from theater_bus.telemetry.conformance import LogCollector, emitted
@@ -237,6 +238,28 @@ async def test_a_file_actor_sends_after_a_crash_what_was_not_delivered(post: Sta
     await eventually(lambda: waiting(second.actors["a"]) == 0)
     await post.call("a", "relay", "b", "add", "[4]")
     assert await sum_of(post, "b", 7) == 7
+    await eventually(lambda: waiting(second.actors["a"]) == 0)
+    # What follows says how far the sends are settled.
+    await post.call("a", "add", 1)
+    assert second.file_store is not None
+    assert (await second.file_store.recover("a")).unsent == []
+
+
+async def test_a_recovery_that_fails_leaves_no_send_running(
+    post: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await post.host(data_dir=tmp_path)
+    await post.spawn(first, "a", manifest=DURABLE)
+    await post.call("a", "relay", "nobody", "add", "[1]")
+    await first.close(0.0)
+
+    async def taken(self: Host, actor: Actor, **options: Any) -> None:
+        raise ActorExists("another host has the id")
+
+    monkeypatch.setattr(Host, "admit", taken)
+    second = await post.host(data_dir=tmp_path)
+    assert list(second.actors) == []
+    assert [task for task in asyncio.all_tasks() if task.get_name().startswith("theater-bus outbox")] == []
 
 
 async def test_an_orderly_stop_keeps_what_was_not_delivered_in_its_checkpoint(post: Stage, tmp_path: Path) -> None:
