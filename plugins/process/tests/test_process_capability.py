@@ -277,6 +277,34 @@ async def test_the_death_of_the_watcher_ends_the_program(start_programs: Any) ->
     assert (await programs.ended(pid))[2] == -signal.SIGKILL
 
 
+async def test_a_program_that_ended_is_not_running_while_its_output_still_waits(
+    start_programs: Any, eventually: Any
+) -> None:
+    programs = await start_programs(processes=1)
+    pid = await programs.shell("echo a; echo b >&2; exit 5")
+    await eventually(lambda: not programs.harness.instance.list_processes())
+    assert (await programs.call("os-status", pid))["exit-code"] == 5
+    assert len(programs.context.enqueued) == 2
+    second = await programs.shell("read line")
+    assert await programs.said(pid) == ("a\n", "b\n", 5)
+    await programs.call("os-kill", second)
+    await programs.ended(second)
+
+
+async def test_the_end_of_the_actor_ends_what_an_operation_has_just_started(
+    programs_of: Any, is_gone: Any, eventually: Any, tmp_path: Path
+) -> None:
+    """The operation is not over, so nobody has heard yet whether it took effect."""
+    told = tmp_path / "pid"
+    told.touch()
+    async with capability_harness(Process, {"programs": ["/bin/sh"]}) as harness:
+        programs = programs_of(harness)
+        programs.context.on_operation_end = lambda then: None
+        await programs.shell(f"echo $$ > {told}; read line")
+        await eventually(lambda: told.read_text().endswith("\n"))
+    assert is_gone(int(told.read_text()))
+
+
 async def test_an_operation_that_fails_ends_what_it_started(start_programs: Any, eventually: Any) -> None:
     programs = await start_programs()
     ended: list[Any] = []

@@ -2,6 +2,7 @@
 
 Invariants: a program that was started has ended, with all that it has started, before `ended` is done; to be cancelled
 while it starts ends it; what its pipes hold is read when somebody asks for it, so a program waits for a slow reader.
+`close` comes last, when the pipes have been read to their ends.
 """
 
 from __future__ import annotations
@@ -87,8 +88,7 @@ class Child:
         try:
             await child._begin(order)
         except BaseException:
-            child.kill()
-            await asyncio.shield(child._over())
+            await asyncio.shield(child.close())
             raise
         return child
 
@@ -118,7 +118,6 @@ class Child:
             line = await self._reader.readline()
         except ConnectionResetError:
             line = b""
-        await self._over()
         return int(line.split()[1]) if line.startswith(b"exit ") else KILLED
 
     async def _begin(self, order: Order) -> None:
@@ -133,7 +132,8 @@ class Child:
         if line != "started\n":
             raise StartFailed(line.removeprefix("failed ").strip() or "its watcher did not start it")
 
-    async def _over(self) -> None:
+    async def close(self) -> None:
+        """Let go of the watcher and of the pipes. Whatever still runs is ended."""
         self._writer.close()
         self.stdin.close()
         await self._process.wait()

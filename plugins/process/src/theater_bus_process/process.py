@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from theater_bus import ActorError
 from theater_bus.capability import Capability, CapabilityError, Context
-from theater_bus_process.child import KILLED, Child, StartFailed
+from theater_bus_process.child import KILLED, Child, Order, StartFailed
 from theater_bus_process.order import ProcessSettings, Request, make_order, read_request, resolve
 from theater_bus_process.output import Mode, cutter
 
@@ -43,6 +43,7 @@ class _Running:
     started_ms: int
     timer: asyncio.TimerHandle | None = None
     output_bytes: int = 0
+    settled: bool = False
     heard: bool = True
 
 
@@ -136,6 +137,7 @@ class Process(Capability):
         for running in self._running.values():
             running.heard = False
             running.child.kill()
+            self._settled(running, False)
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=STOP_S)
             for task in late:
@@ -154,7 +156,13 @@ class Process(Capability):
     # -- starting and ending -------------------------------------------------------------------------------------------
 
     async def _start(self, request: Request) -> Child:
-        order = await asyncio.to_thread(make_order, request, self.settings, self._programs)
+        # The thread goes on when this is cancelled, and what it opens must not be lost.
+        making = asyncio.create_task(asyncio.to_thread(make_order, request, self.settings, self._programs))
+        try:
+            order = await asyncio.shield(making)
+        except asyncio.CancelledError:
+            making.add_done_callback(_close_folder)
+            raise
         try:
             return await Child.start(order)
         except (StartFailed, OSError) as error:
@@ -172,6 +180,9 @@ class Process(Capability):
         return running
 
     def _settled(self, running: _Running, took_effect: bool) -> None:
+        if running.settled:
+            return
+        running.settled = True
         if not took_effect:
             running.heard = False
             running.child.kill()
@@ -186,27 +197,28 @@ class Process(Capability):
         running.child.kill()
 
     async def _live(self, running: _Running) -> None:
-        """From its start to its end."""
-        try:
-            code = await self._watch(running)
-        finally:
-            running.child.kill()
-            if running.timer is not None:
-                running.timer.cancel()
-            del self._running[running.pid]
-            self.context.snapshot_changed()
-        self._remember(running.pid, code, running.started_ms)
-        if running.heard:
-            await self._deliver("handle-exit", [running.pid, code])
-
-    async def _watch(self, running: _Running) -> int:
-        """Its exit code, after all that it wrote was handed on."""
+        """From its start until all that it wrote, and its end, was handed on."""
         request, child = running.request, running.child
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump(running, child.stdout, "handle-stdout", request.stdout))
-            group.create_task(self._pump(running, child.stderr, "handle-stderr", request.stderr))
-            ended = group.create_task(child.ended())
-        return ended.result()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pump(running, child.stdout, "handle-stdout", request.stdout))
+                group.create_task(self._pump(running, child.stderr, "handle-stderr", request.stderr))
+                ended = group.create_task(self._end(running))
+            await child.close()
+            if running.heard:
+                await self._deliver("handle-exit", [running.pid, ended.result()])
+        finally:
+            child.kill()
+
+    async def _end(self, running: _Running) -> int:
+        """Its exit code, as soon as nothing of it runs."""
+        code = await running.child.ended()
+        if running.timer is not None:
+            running.timer.cancel()
+        del self._running[running.pid]
+        self._remember(running.pid, code, running.started_ms)
+        self.context.snapshot_changed()
+        return code
 
     def _remember(self, pid: int, code: int, started_ms: int) -> None:
         self._ended[pid] = (code, started_ms)
@@ -250,7 +262,7 @@ class Process(Capability):
         while True:
             over: asyncio.Future[ActorError | None] = asyncio.get_running_loop().create_future()
             try:
-                self.context.enqueue(function, params, over.set_result)
+                self.context.enqueue(function, params, partial(_settle, over))
                 error = await over
             except ActorError as refused:
                 error = refused
@@ -270,6 +282,18 @@ class Process(Capability):
         while self._lost:
             await self._deliver("handle-exit", [self._lost[0], KILLED])
             del self._lost[0]
+
+
+def _settle(over: asyncio.Future[ActorError | None], error: ActorError | None) -> None:
+    """A call is over; whoever waited for it may have been cancelled."""
+    if not over.done():
+        over.set_result(error)
+
+
+def _close_folder(making: asyncio.Task[Order]) -> None:
+    """Nobody wants this order any more."""
+    if not making.cancelled() and making.exception() is None:
+        os.close(making.result().folder)
 
 
 def _unknown(pid: int) -> CapabilityError:

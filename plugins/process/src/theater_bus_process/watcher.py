@@ -42,9 +42,12 @@ def main(channel: int, folder: int) -> None:
         os.waitpid(program, 0)
         os.write(channel, f"failed {problem}\n".encode())
         return
-    os.write(channel, b"started\n")
-    watch(program, orders, wake)
-    code = end(program)
+    try:
+        os.write(channel, b"started\n")
+        watch(program, orders, wake)
+    finally:
+        # Whatever happens to this process: nothing may go on without it.
+        code = end(program)
     try:
         os.write(channel, f"exit {code}\n".encode())
     except OSError:
