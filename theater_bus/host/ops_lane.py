@@ -139,11 +139,15 @@ class OpsLane:
         )
         if request.stream and message.reply:
             op.progress = Progress(shared.loop, Listener(self._connection, message.reply, request))
-        access = shared.access
-        if access is not None:
-            self._judge(access, op)
-        else:
-            self._enter(op)
+        try:
+            if shared.access is not None:
+                self._judge(shared.access, op)
+            else:
+                self._enter(op)
+        except BaseException:
+            if op.progress is not None:
+                op.progress.end()  # the refusal is told by whoever admits; nothing else ends it
+            raise
 
     def _judge(self, access: Access, op: Operation) -> None:
         identity = self._actor.identity

@@ -210,8 +210,30 @@ async def test_heartbeats_come_while_an_operation_waits_and_while_it_runs(
     assert rest[-1]["value"] == "b"
     assert reply == {"v": 1, "value": 2}
     assert (counted[-1]["value"], result) == (0, {"v": 1, "value": 1})
-    await asyncio.sleep(0.06)
-    assert running.empty()
+
+
+async def test_a_request_that_is_refused_gets_its_refusal_and_no_heartbeat(
+    start_host: Any, talker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("theater_bus.host.progress.HEARTBEAT_S", 0.02)
+    host = await start_host(talker)
+    actor = await host.spawn(talker)
+    assert await actor.call_function("count", [1], key="used") == 0
+    held = msgpack.packb({"v": 1, "params": ["a", "b"], "stream": True})
+    for wrong, code in (
+        ({"params": [2], "op": "used"}, "key-reused"),
+        ({"params": ["x"]}, "type-mismatch"),
+        ({"params": [1], "outbox": [bytes(16), 1], "reply": "none"}, "permission-denied"),
+    ):
+        body = msgpack.packb({"v": 1, "stream": True, **wrong})
+        async with asked(host, actor, "count", body) as messages:
+            assert (await messages.get()).headers["Nats-Service-Error"] == code
+            async with asked(host, actor, "hold", held) as running:
+                for _ in range(4):  # as many heartbeats of another one: the refused one would have had its own by then
+                    await running.get()
+                talker.gate.set()
+            assert messages.empty()
+            talker.gate.clear()
 
 
 async def test_parts_have_the_form_of_the_request(start_host: Any, talker: Any) -> None:

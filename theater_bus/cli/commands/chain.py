@@ -53,7 +53,7 @@ def command(
 ) -> int:
     """Print the event chain of actor ID, a line per event: number, UTC time, kind, what, hash.
 
-    An exported FILE is printed and verified as well, without a connection.
+    An exported FILE (a path with a dot or a slash) is printed and verified as well, without a connection.
     """
     if sum((verify, follow, export is not None)) > 1:
         raise UsageProblem("--verify, --follow and --export exclude one another", "use one of them")

@@ -19,8 +19,16 @@ from typing import Final
 
 import aiohttp
 
-from theater_bus.capability import CapabilityError, Context, Secret, has_handle, hide_secrets, with_secrets
-from theater_bus_http_client.address import Allows, CheckedResolver, check_address
+from theater_bus.capability import (
+    CapabilityError,
+    Context,
+    Secret,
+    has_handle,
+    hide_secrets,
+    plain_address,
+    with_secrets,
+)
+from theater_bus_http_client.address import Allows, CheckedResolver, check_address, looks_like_an_address
 from theater_bus_http_client.request import REDIRECTS, Bounds, HttpRequest
 
 __all__ = ["Answer", "Transport", "failures"]
@@ -92,7 +100,7 @@ class Transport:
     async def _send_one(self, request: HttpRequest) -> Answer:
         headers, secrets = await self._headers(request)
         session = await self._opened()
-        if _is_address(request.host):
+        if looks_like_an_address(request.host):
             check_address(request.host, request.host, request.port, self._is_granted)
         with failures(request.host):
             response = await session.request(
@@ -176,7 +184,8 @@ def _tls_reason(error: aiohttp.ClientError) -> str:
 
 def _check_private_line(request: HttpRequest) -> None:
     """A secret travels encrypted, or does not leave this machine."""
-    if request.url.scheme != "https" and not (_is_address(request.host) and ip_address(request.host).is_loopback):
+    address = plain_address(request.host)
+    if request.url.scheme != "https" and (address is None or not ip_address(address).is_loopback):
         raise CapabilityError(
             f"a secret would travel unencrypted to {request.host}. Fix: write https:// in the address"
         )
@@ -187,14 +196,6 @@ def _check_printable(secrets: tuple[Secret, ...]) -> None:
         value = secret.reveal()
         if not (value.isascii() and value.isprintable()):
             raise CapabilityError(f"the value of {secret} holds characters that no header can carry")
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
 
 
 def _text(data: bytes) -> str:
