@@ -101,12 +101,13 @@ def make_room(parent: Actor) -> None:
     for ancestor in _line(parent):
         household = household_of(ancestor)
         if household.most is not None and household.count >= household.most:
+            name, most = ancestor.identity.id, household.most
             raise Overloaded(
-                f"there are {household.count} actors below {ancestor.identity.id}, as many as it may have. Fix: stop "
-                f"one, or `descendants = {household.most + 1}` in [capabilities.supervisor] of "
-                f"{ancestor.identity.id}, its parents and the host's grants",
+                f"there are {household.count} actors below {name}, as many as the grant supervisor.descendants = "
+                f"{most} allows. Fix: stop one, or `descendants = {most + 1}` in [capabilities.supervisor] of {name}, "
+                "its parents and the host's grants",
                 bound="supervisor.descendants",
-                limit=household.most,
+                limit=most,
             )
 
 

@@ -168,6 +168,7 @@ async def test_a_snapshot_brings_back_children_subscriptions_and_what_was_not_to
     # The harness keeps nothing from one context to the next, so what the snapshot names cannot be fetched.
     assert [one for one in after.context.failures if "child-1 cannot be started again" in one]
     assert after.context.enqueued == [(f"{H}.handle-child-exit", ["child-2", b"r"])]
+    assert after.instance.snapshot() == snapshot
 
 
 @pytest.mark.parametrize("junk", [b"", b"\xc1", b"\x01", b"\x80", b'{"children": []}'])

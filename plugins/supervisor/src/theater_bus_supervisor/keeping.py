@@ -55,8 +55,9 @@ class Keeper:
                 package = await children.fetch(kept.package)
             except (ActorError, UnicodeDecodeError) as error:
                 self._context.report_failure(f"{kept.id} cannot be started again: {error}")
-                continue
-            self._restore(kept, manifest, package)
+                self._restore(kept, None).lost = kept
+            else:
+                self._restore(kept, kept.spec(manifest, self._packages.get(kept.package, package)))
         for end in self._restored.untold:
             self.teller.end(end)
 
@@ -194,12 +195,12 @@ class Keeper:
             elif child.is_watched:
                 self.watch(child)
 
-    def _restore(self, kept: Kept, manifest: str, package: bytes) -> None:
-        module = self._packages.get(kept.package, package)
-        child = self._add(kept.id, kept.spec(manifest, module), kept.manifest, kept.package)
+    def _restore(self, kept: Kept, spec: ChildSpec | None) -> Child:
+        child = self._add(kept.id, spec, kept.manifest, kept.package)
         child.number = kept.number
         child.is_watched = kept.is_watched
         self._born = max(self._born, kept.number)
+        return child
 
     def _order(self) -> list[Child]:
         """The children that a strategy restarts together, in the order of their birth."""

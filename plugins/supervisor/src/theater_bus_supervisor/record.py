@@ -20,7 +20,8 @@ class Child:
 
     `manifest` and `package` are references to what its spec holds. It lives, or `is_renewed` (it is being restarted:
     its end is none), `is_unwanted` (nobody is told of its end), `is_stopped` (its parent stops it: no restart follows).
-    `waiter` is for the end of a child that is waited for. Without a `spec`, others have spawned it.
+    `waiter` is for the end of a child that is waited for. Without a `spec`, others have spawned it, or what
+    it was made from is `lost`.
     """
 
     id: str
@@ -31,6 +32,7 @@ class Child:
     delays: RestartPolicy
     waiter: asyncio.Future[ChildEnd] | None = None
     unwatch: Callable[[], None] | None = None
+    lost: Kept | None = None
     is_watched: bool = False
     is_renewed: bool = False
     is_unwanted: bool = False
@@ -71,7 +73,8 @@ class Snapshot:
 
 def write_snapshot(children: Iterable[Child], untold: Iterable[ChildEnd]) -> bytes | None:
     """Everything as msgpack; None where there is nothing."""
-    kept = [asdict(_kept(child, child.spec)) for child in children if child.is_own and child.spec is not None]
+    found = [child.lost if child.spec is None else _kept(child, child.spec) for child in children if child.is_own]
+    kept = [asdict(one) for one in found if one is not None]
     ends = [asdict(end) for end in untold]
     if not kept and not ends:
         return None
