@@ -18,7 +18,7 @@ from theater_bus.core.chain.layout import Record, Stored, positions
 from theater_bus.core.chain.recording import LOG_LINES_BYTES, Limits
 from theater_bus.core.chain.segments import CHECKPOINT, STATE, Segment, segment_map
 from theater_bus.core.chain.writer import ChainWriter
-from theater_bus.core.outbox import CAPACITY
+from theater_bus.core.outbox import CAPACITY, CAPACITY_BYTES
 from theater_bus.host.chain.frame import FILE_HEADER_BYTES, HEADER_BYTES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -204,6 +204,7 @@ def render() -> str:
         "log_bytes": f"{LOG_LINES_BYTES:,}",
         "host_calls": f"{limits.host_calls:,}",
         "outbox": f"{CAPACITY:,}",
+        "outbox_bytes": f"{CAPACITY_BYTES:,}",
         "record_bytes": f"{limits.record_bytes:,}",
         "file_header": str(FILE_HEADER_BYTES),
         "header": str(HEADER_BYTES),

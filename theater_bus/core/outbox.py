@@ -13,10 +13,12 @@ from typing import Final
 
 from theater_bus.core.chain.bodies import Received
 
-__all__ = ["CAPACITY", "RETRIED", "SENDERS", "TTL_S", "Receipts", "SentNumbers", "pause_s"]
+__all__ = ["CAPACITY", "CAPACITY_BYTES", "RETRIED", "SENDERS", "TTL_S", "Receipts", "SentNumbers", "pause_s"]
 
 CAPACITY: Final = 1_024
 """Sends of one actor that are not settled."""
+CAPACITY_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of their inputs; one send is taken whatever its size."""
 TTL_S: Final = 600.0
 """How long a send is tried before it is given up."""
 SENDERS: Final = 4_096

@@ -173,7 +173,7 @@ class OpsLane:
             self._enter_peer(op, entry)
         elif op.key is None or self._shared.admits(actor, op):
             actor.submit_or_refuse(op)
-        if op.path and actor.waits:
+        if op.path and actor.waits and op.answers:  # one that was refused is answered, and waits for nobody
             actor.services.calls.waiting.arrived(actor, op.path)
 
     def _enter_peer(self, op: Operation, entry: PeerEntry) -> None:

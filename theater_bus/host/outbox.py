@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from theater_bus.core.chain.batch import Tail
 from theater_bus.core.chain.bodies import Unsent
 from theater_bus.core.chain.control import Undelivered
-from theater_bus.core.outbox import CAPACITY, RETRIED, TTL_S, SentNumbers, pause_s
+from theater_bus.core.outbox import CAPACITY, CAPACITY_BYTES, RETRIED, TTL_S, SentNumbers, pause_s
 from theater_bus.errors import ActorError, GuestError, Overloaded, ShuttingDown, UnexpectedError
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Outbox:
         self._numbers = SentNumbers(actor.journal.writer.next_outbox - 1)
         self._sends: dict[int, Send] = {}
         self._staged = 0
+        self._bytes = 0
         self._targets: dict[str, deque[Send]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._empty: asyncio.Future[None] | None = None
@@ -123,14 +124,15 @@ class Outbox:
         """Keep what an operation sends until it is committed. Raises `Overloaded`."""
         self.check_room()
         self._staged += 1
+        self._bytes += len(send.input)
         op.sends.append(send)
 
     def check_room(self) -> None:
         """Raise `Overloaded` where nothing more can be queued."""
-        if self.size >= CAPACITY:
+        if self.size >= CAPACITY or self._bytes >= CAPACITY_BYTES:
             raise Overloaded(
-                f"{CAPACITY} sends of this actor wait to be delivered, all that its outbox holds. Fix: see in the "
-                "host's log what does not answer, and send less",
+                f"{self.size} sends of this actor, {self._bytes} bytes, wait to be delivered; its outbox holds "
+                f"{CAPACITY} and {CAPACITY_BYTES} bytes. Fix: see in the host's log what does not answer, and send less",
                 ran="rolled-back",
                 bound="outbox",
                 limit=CAPACITY,
@@ -139,6 +141,7 @@ class Outbox:
     def dropped(self, op: Operation) -> None:
         """The operation is not in the chain: nothing of it is sent."""
         self._staged -= len(op.sends)
+        self._bytes -= sum(len(send.input) for send in op.sends)
         op.sends.clear()
 
     def committed(self, op: Operation) -> None:
@@ -152,6 +155,7 @@ class Outbox:
     def restore(self, sends: Iterable[Send]) -> None:
         """Go on with what a recovery found, in the order of the numbers. Each is tried once at least."""
         for send in sends:
+            self._bytes += len(send.input)
             self._queue(send, max(_ttl_s(send) - (time_ns() - send.time_ns) / 1e9, TRY_S))
 
     def give_up(self, unsent: Unsent, target: str, error: ActorError) -> None:
@@ -227,6 +231,7 @@ class Outbox:
 
     def _settle(self, send: Send, error: ActorError | None) -> None:
         del self._sends[send.number]
+        self._bytes -= len(send.input)
         self._numbers.settle(send.number)
         self._tail.sent_through = self._numbers.through
         if error is not None:

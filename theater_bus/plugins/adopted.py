@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from theater_bus.capability import Capability, CapabilityError
-from theater_bus.core.values.codec import import_codec, tupled_import_codec, value_codec
+from theater_bus.core.values.codec import function_codec, import_codec, tupled_import_codec, value_codec
 from theater_bus.core.values.exact import ok_value, one_parameter
 from theater_bus.core.values.types import Function, ResultOf, Unit
-from theater_bus.plugins.binding import BoundFunction, RunBlocking
+from theater_bus.errors import SerializationError, TypeMismatch
+from theater_bus.plugins.binding import BoundFunction, RunBlocking, WrongArguments
 from theater_bus.plugins.interface import HostFunction
 
 __all__ = ["AdoptedFunction", "adopt"]
@@ -31,13 +32,17 @@ class AdoptedFunction(HostFunction):
     def bind(self, instance: Capability, run_blocking: RunBlocking) -> BoundFunction:
         """The callable for the engine. A `CapabilityError` is the `err` of a function that declares one."""
         declared, interface, name = self.declaration, self.interface, self.name
+        check = function_codec(declared, False).check_params
         is_bare = len(declared.params) == 1 and not self.tupled
         result = declared.result
         answers = value_codec((result.ok if isinstance(result, ResultOf) else result) or Unit())
 
         async def call(data: bytes) -> bytes:
-            self.codec.decode_args(data)
-            params = one_parameter(data) if is_bare else data
+            try:
+                params = one_parameter(data) if is_bare else data
+                check(params)
+            except (TypeMismatch, SerializationError) as error:
+                raise WrongArguments(error) from error
             try:
                 answer = answers.check(await instance.call_import(interface, name, params)).standalone()
             except CapabilityError as error:

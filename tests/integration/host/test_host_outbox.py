@@ -210,6 +210,21 @@ async def test_a_full_outbox_is_overloaded_for_its_actor_only(post: Stage, monke
     assert await sum_of(post, "b", 4) == 4
 
 
+async def test_an_outbox_holds_so_many_bytes(post: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "CAPACITY_BYTES", 3_000)
+    host = await post.host()
+    actor = await post.spawn(host, "a")
+    await post.spawn(host, "b")
+    long = json.dumps(["x" * 3_000])
+    await post.call("a", "relay", "nobody", "add", long)
+    error = await post.error(post.call("a", "relay", "b", "add", "[1]"))
+    assert (error.code, error.details["bound"]) == ("overloaded", "outbox")
+    await post.spawn(host, "nobody")
+    await eventually(lambda: waiting(actor) == 0)
+    await post.call("a", "relay", "b", "add", "[1]")
+    assert await sum_of(post, "b", 1) == 1
+
+
 async def test_middleware_around_a_queued_call_changes_nothing(post: Stage) -> None:
     async def wrap(call: HostCall, proceed: Any) -> bytes:
         return bytes(await proceed())

@@ -17,7 +17,8 @@ from theater_bus.errors import Cancelled
 __all__ = ["Outstanding", "Requests", "request_id"]
 
 ANSWERED = 256
-"""Answers that are kept for repeats of their requests."""
+"""Answers that are kept for repeats of their requests; a long one is given to those who wait, and not kept."""
+ANSWER_BYTES = 16 * 1024
 REPLIES = 64
 """Repeats of one request that wait for its answer."""
 
@@ -82,7 +83,10 @@ class Requests:
     def settle(self, found: Outstanding, answer: bytes | ActorError) -> None:
         """The answer is there."""
         self._forget(found)
-        self._answered[found.id] = answer
+        if isinstance(answer, bytes) and len(answer) > ANSWER_BYTES:
+            self._answered[found.id] = Cancelled("the answer was given, and was too long to keep", ran="committed")
+        else:
+            self._answered[found.id] = answer
         if len(self._answered) > ANSWERED:
             self._answered.popitem(last=False)
         for reply in found.replies:

@@ -178,6 +178,8 @@ class Rpc(Capability):
     def _check(self, actor_id: str, function: str) -> None:
         """Refuse what the grant does not name."""
         interface, _, name = function.rpartition(".")
+        if interface.startswith("theater:"):
+            raise CapabilityError(f"{function[:160]} is reached by hosts and capabilities only")
         tokens = [actor_id, *(one.replace(".", "%2E") for one in (interface, name) if one)]
         wanted = ".".join(tokens)
         try:
