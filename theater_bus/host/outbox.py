@@ -132,7 +132,7 @@ class Outbox:
         if self.size >= CAPACITY or self._bytes >= CAPACITY_BYTES:
             raise Overloaded(
                 f"{self.size} sends of this actor, {self._bytes} bytes, wait to be delivered; its outbox holds "
-                f"{CAPACITY} and {CAPACITY_BYTES} bytes. Fix: see in the host's log what does not answer, and send less",
+                f"{CAPACITY} and {CAPACITY_BYTES} bytes. Fix: send less; the host's log says what does not answer",
                 ran="rolled-back",
                 bound="outbox",
                 limit=CAPACITY,
