@@ -86,6 +86,7 @@ def test_the_original_interface_has_its_hash_and_the_page_says_what_the_pact_say
     assert sorted(one.partition(":")[0] for one in declared) == sorted(name for _, name in TYPE.functions)
     hashes = {name: value.hex() for name, value in TYPE.hashes().items()}
     assert hashes.keys() == {ORIGINAL, "theater:bus/store"}
+    assert hashes[ORIGINAL] == "bea2dcf56801906d7024fc5f167e6e55d614c9cc2b63a666e889e58005a62246"
     assert all(f"| `{name}` | `{value}` |" in page for name, value in hashes.items())
     settings = re.findall(r"^\| `([a-z_]+)` \| `?([^`|]*)`? \|", page, re.MULTILINE)
     defaults = {name: field.default for name, field in Store.Settings.model_fields.items()}
@@ -227,15 +228,24 @@ async def test_a_granted_store_that_is_not_there_is_said_to_be_so(open_store: An
         assert "there is no store 'gone'" in (await told(actor, function, "gone", *rest))["err"]
 
 
-async def test_a_store_of_a_given_name_is_shared_by_those_whose_manifests_name_it(open_store: Any) -> None:
+async def test_a_store_of_a_given_name_is_shared_with_those_who_may_write_to_it(open_store: Any) -> None:
     _, spawn = await open_store()
-    one, other = [await spawn(name, store_id="shared") for name in ("one", "other")]
+    one, other = await spawn("one", store_id="shared"), await spawn("other", store_id="shared", write=["shared"])
     assert await told(one, "new") == await told(other, "new") == "shared"
     held = await told(one, "store", "shared", b"held")
     assert await told(other, "get", "shared", held) == b"held"
     assert await told(other, "store", "shared", b"more") == digest(b"more")
     assert await told(one, "list-stores") == ["shared"]
     assert "does not belong" in (await told(other, "remove-store", "shared"))["err"]
+
+
+async def test_to_name_a_store_of_others_is_not_to_be_granted_it(open_store: Any) -> None:
+    _, spawn = await open_store(grants={"store": {"write": []}})
+    one, other = [await spawn(name, store_id="shared", write=["shared"]) for name in ("one", "other")]
+    assert await told(one, "new") == "shared"
+    held = await told(one, "store", "shared", b"held")
+    assert 'Fix: write `write = ["shared"]`' in (await told(other, "new"))["err"]
+    assert "does not belong to this actor" in (await told(other, "get", "shared", held))["err"]
 
 
 async def test_host_and_parent_cut_what_the_manifest_asks_for(open_store: Any) -> None:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from theater_bus import ActorError
-from theater_bus.capability import NUMBER, STRINGS, Capability, CapabilityError, Context
+from theater_bus.capability import NUMBER, OWN, STRINGS, Capability, CapabilityError, Context
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus_store.backend import Backend, Bounds, Damaged, NoSuchStore, StoreTrouble
 from theater_bus_store.bucket import BucketBackend
@@ -36,10 +36,10 @@ class Store(Capability):
     settings: Settings
 
     class Settings(BaseSettings):
-        """`[capabilities.store]`; `backend` and `store_id` must be agreed on, the rest are bounds."""
+        """`[capabilities.store]`; `backend` and `store_id` are the actor's own choice, the rest are bounds."""
 
-        backend: Literal["nats", "directory"] = "nats"
-        store_id: Annotated[str, Field(strict=True, pattern=rf"^$|{STORE_ID}")] = ""
+        backend: Annotated[Literal["nats", "directory"], OWN] = "nats"
+        store_id: Annotated[str, OWN, Field(strict=True, pattern=rf"^$|{STORE_ID}")] = ""
         read: Annotated[tuple[StoreId, ...], STRINGS] = ()
         write: Annotated[tuple[StoreId, ...], STRINGS] = ()
         stores: Annotated[Count, NUMBER] = 16
@@ -74,6 +74,7 @@ class Store(Capability):
         store = self.settings.store_id or f"st-{self.context.effect_key[:32]}"
         async with self._told():
             await self._backend.create(store, self._owner, self.settings.stores)
+            await self._may_write(store)
         return store
 
     async def store(self, store_id: str, content: bytes) -> str:
@@ -188,11 +189,10 @@ class Store(Capability):
             return await self._backend.put(store, content, self._bounds)
 
     async def _may_read(self, store: str) -> None:
-        settings = self.settings
-        await self._may(store, "read", {settings.store_id, *settings.read, *settings.write})
+        await self._may(store, "read", {*self.settings.read, *self.settings.write})
 
     async def _may_write(self, store: str) -> None:
-        await self._may(store, "write", {self.settings.store_id, *self.settings.write})
+        await self._may(store, "write", set(self.settings.write))
 
     async def _may(self, store: str, setting: str, granted: set[str]) -> None:
         owner = await self._backend.owner(check_store(store))
