@@ -63,6 +63,7 @@ async def examine(
     * `prepare`: given the running host, an async context manager around all that happens there; it may give options in
       place of these (`{"examples": …}`) that are known only then;
     * `host`, `spawn`, `harness`: options of `running_host`, `RunningHost.spawn` and `capability_harness`;
+    * `needs_host`: what its snapshots speak of exists in a host only, not in a harness;
     * `plugin`: the name under which it is installed, where no entry point says so;
     * `read_elsewhere`: settings that only the host reads, or code that no call reaches.
     """

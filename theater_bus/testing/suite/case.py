@@ -69,6 +69,7 @@ class Case:
     waiting: Example | None = None
     plugin: str | None = None
     read_elsewhere: Sequence[str] = ()
+    needs_host: bool = False
     beside: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     installed: Sequence[str] = ()
     host: Mapping[str, Any] = field(default_factory=dict)

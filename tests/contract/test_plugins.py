@@ -1,0 +1,139 @@
+"""What holds for every plugin of this repository: how it is packaged, where it is registered, what its page says."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from theater_bus.core.values.pact_format import format_function
+from theater_bus.plugins import CapabilityType, PluginRegistry
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+FOLDERS = {path.parent.name: path.parent for path in sorted((ROOT / "plugins").glob("*/pyproject.toml"))}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+@cache
+def registry() -> PluginRegistry:
+    return PluginRegistry.discover()
+
+
+@cache
+def pyproject(name: str) -> dict[str, Any]:
+    return tomllib.loads((FOLDERS[name] / "pyproject.toml").read_text("utf-8"))
+
+
+def page(name: str) -> str:
+    """The page of a plugin, without line ends, so that a signature may be broken across lines."""
+    return (DOCS / "reference" / "capabilities" / f"{name}.md").read_text("utf-8")
+
+
+def types(name: str) -> list[CapabilityType]:
+    """The capabilities that a plugin offers."""
+    return [one for one in registry().capabilities.values() if one.plugin == name]
+
+
+def test_there_are_plugins() -> None:
+    assert len(FOLDERS) > 10
+    assert not registry().failures
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_it_is_packaged_like_all_others(name: str) -> None:
+    module = f"theater_bus_{name.replace('-', '_')}"
+    made, mine = PROJECT["project"], pyproject(name)["project"]
+    assert mine["name"] == f"theater-bus-{name}"
+    assert mine["readme"] == "README.md"
+    for key in ("version", "license", "requires-python", "classifiers"):
+        assert mine.get(key) == made[key], f"{key} is not that of the root's pyproject.toml"
+    assert "theater-bus" in mine["dependencies"]
+    assert 20 < len(mine["description"]) < 130
+    assert mine["entry-points"] == {"theater_bus": {name: module}}
+    built = pyproject(name)
+    assert built["build-system"] == PROJECT["build-system"]
+    assert built["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [f"src/{module}"]
+    assert (FOLDERS[name] / "src" / module / "__init__.py").is_file()
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_it_is_registered_where_all_others_are(name: str) -> None:
+    assert PROJECT["tool"]["uv"]["sources"][f"theater-bus-{name}"] == {"workspace": True}
+    assert f"plugins/{name}/src" in PROJECT["tool"]["mypy"]["mypy_path"]
+    assert f"(reference/capabilities/{name}.md)" in (DOCS / "index.md").read_text("utf-8")
+    assert re.search(rf"`{re.escape(name)}`", (ROOT / "CHANGELOG.md").read_text("utf-8"))
+    plugin = next(one for one in registry().plugins if one.name == name)
+    assert (plugin.status, plugin.error) == ("loaded", None)
+    assert plugin.found.distribution == f"theater-bus-{name}"
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_its_readme_says_what_it_is_and_leads_on(name: str) -> None:
+    readme = (FOLDERS[name] / "README.md").read_text("utf-8")
+    assert readme.startswith(f"# theater-bus-{name}\n")
+    assert f"(../../docs/reference/capabilities/{name}.md)" in readme
+    for type_ in types(name):
+        assert f"[capabilities.{type_.name}]" in readme
+        assert type_.interfaces[0].name in readme
+        if not type_.pact.source.endswith(".py"):
+            assert list(FOLDERS[name].glob(f"src/*/{type_.pact.source}")), "the pact lies in the package"
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_its_page_has_every_function_with_its_effect_and_every_hash(name: str) -> None:
+    text = page(name)
+    assert f"`theater-bus-{name}`" in text
+    for type_ in types(name):
+        for interface, digest in type_.hashes().items():
+            assert interface in text
+            assert f"`{digest.hex()}`" in text, f"the hash of {interface} is {digest.hex()}"
+        for (_, function), one in type_.functions.items():
+            signature = re.escape(f"{function}: {format_function(one.declaration)}")
+            [effect] = re.findall(rf"^\| `{signature}` \|.*\| (\w+) \|$", text, re.MULTILINE) or [None]
+            assert effect == one.effect, f"the page lacks `{signature}`, or its effect, {one.effect}"
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_its_page_has_every_setting_with_its_default(name: str) -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| ([^|]+) \| ([^|]+) \|", page(name), re.MULTILINE)
+    told: dict[str, list[str]] = {}
+    for setting, *cells in rows:
+        told.setdefault(setting, []).extend(cells)
+    for type_ in types(name):
+        for setting, field in type_.cls.Settings.model_fields.items():
+            assert setting in told, f"the page lacks {setting}"
+            assert any(is_shown(field.default, cell) for cell in told[setting]), (
+                f"the page says {told[setting]} of {setting}, whose default is {field.default!r}"
+            )
+
+
+UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+NOTHING = ("none", "nobody", "nothing", "[]")
+
+
+def is_shown(default: object, cell: str) -> bool:
+    """Whether a cell of a page says this default."""
+    shown = cell.strip().strip("`")
+    if isinstance(default, bool):
+        return shown == str(default).lower()
+    if isinstance(default, int):
+        number, _, unit = shown.replace(",", "").partition(" ")
+        return number.isdigit() and int(number) * UNITS.get(unit, 1) == default
+    if isinstance(default, tuple):
+        return shown in NOTHING if not default else shown == json.dumps(default)
+    return shown in (json.dumps(default), str(default))
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_it_is_held_to_what_is_asked_of_every_capability(name: str) -> None:
+    tests = "\n".join(path.read_text("utf-8") for path in FOLDERS[name].glob("tests/test_*.py"))
+    for type_ in types(name):
+        assert re.search(rf"= conformance\(\s*{type_.cls.__name__}\b", tests), (
+            f"no conformance({type_.cls.__name__}, …)"
+        )
