@@ -242,6 +242,13 @@ async def test_init_may_spawn(start_host: Any) -> None:
     assert sorted(host.host.actors) == ["boss", "early", "early-1"]
 
 
+async def test_an_init_that_fails_after_it_has_spawned_leaves_no_child(start_host: Any) -> None:
+    host, _ = await started(start_host)
+    with pytest.raises(SpawnRefused, match="init refused: as I was told"):
+        await host.spawn(BOSS, id="never", state={"heard": "", "plan": "!" + manifest(COUNTER.wasm, "never-1")})
+    assert (sorted(host.host.actors), host.host._reserved) == (["boss"], set())
+
+
 async def test_descendants_are_bounded_by_the_grant(start_host: Any) -> None:
     _, boss = await started(start_host, settings={"descendants": 1})
     await spawned(boss, COUNTER.wasm)

@@ -12,7 +12,9 @@ PACK_IMPORT("theater:simple/supervisor", "get-child-events", host_get_child_even
 PACK_IMPORT("theater:simple/supervisor", "subscribe-to-child", host_subscribe);
 PACK_IMPORT("theater:simple/supervisor", "unsubscribe-from-child", host_unsubscribe);
 
-/* `heard` has a line for each call of a handler; `plan` is the manifest of what `init` spawns, empty for nothing. */
+/* `heard` has a line for each call of a handler; `plan` is the manifest of what `init` spawns, empty for nothing. With a
+ * `!` before it, `init` fails after that.
+ */
 typedef struct {
     pack_text heard, plan;
 } boss;
@@ -129,11 +131,17 @@ static pack_node init(pack_reader *in, pack_writer *out) {
     boss state = read_state(in);
     if (in->problem) return 0;
     if (!state.plan.size) return pack_state(out, unchanged(out, state));
+    bool fails = state.plan.bytes[0] == '!';
+    pack_text plan = {state.plan.bytes + fails, state.plan.size - fails};
     pack_writer arguments = {0};
     pack_reader answer;
-    pack_node manifest = pack_string(&arguments, state.plan);
+    pack_node manifest = pack_string(&arguments, plan);
     pack_node none = pack_none(&arguments), nothing = pack_none(&arguments);
     pack_call(host_spawn, &arguments, PACK_TUPLE_OF(&arguments, manifest, none, nothing), &answer);
+    if (fails && pack_is_ok(&answer, answer.root)) {
+        pack_close(&answer);
+        return pack_err(out, "as I was told");
+    }
     return finish(out, state, &answer, false);
 }
 PACK_EXPORT("theater:simple/actor.init", init)

@@ -23,7 +23,7 @@ imports {
 }
 
 exports {
-    // Spawns what the plan in the state says, if it says something.
+    // Spawns what the plan in the state says, if it says something; fails after that where it begins with `!`.
     theater:simple/actor.init: func(state: boss) -> result<tuple<boss>, string>
     spawn: func(state: boss, manifest: string, number: option<u64>, wasm: option<list<u8>>) -> result<tuple<boss, string>, string>
     // Spawns, and then fails.
