@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from theater_bus import testing
+from theater_bus.capability import Context
 from theater_bus.core.values.pact_format import format_function
 from theater_bus.plugins import CapabilityType, PluginRegistry
 
@@ -128,6 +130,14 @@ def is_shown(default: object, cell: str) -> bool:
     if isinstance(default, tuple):
         return shown in NOTHING if not default else shown == json.dumps(default)
     return shown in (json.dumps(default), str(default))
+
+
+def test_the_guide_for_authors_has_all_that_a_capability_and_its_tests_are_offered() -> None:
+    guide = (DOCS / "how-to" / "write-a-capability.md").read_text("utf-8")
+    offered = [name for name in vars(Context) if not name.startswith("_")]
+    kinds = ("NUMBER", "FLAG", "STRINGS", "HOSTS", "ENDPOINTS", "PATHS", "SECRETS", "SUBJECTS")
+    for name in (*offered, *kinds, *testing.__all__):
+        assert re.search(rf"\b{name}\b", guide), f"the guide lacks {name}"
 
 
 @pytest.mark.parametrize("name", FOLDERS)
