@@ -66,9 +66,13 @@ async def _stream(invocation: Invocation, stream: CallStream) -> None:
     out = invocation.out
     async with stream:
         async for part in stream:
-            out.line({"part": json_form(part)}, lambda part=part: _text(part))  # type: ignore[misc]
+            out.line({"part": json_form(part)}, lambda part=part: _one_line(part))  # type: ignore[misc]
         value = await stream.result()
     out.line({"value": json_form(value)}, lambda: _text(value))
+
+
+def _one_line(part: Any) -> str:
+    return part if isinstance(part, str) else json.dumps(json_form(part), ensure_ascii=False)
 
 
 def _text(value: Any) -> str:
