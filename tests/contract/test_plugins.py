@@ -21,6 +21,19 @@ DOCS = ROOT / "docs"
 FOLDERS = {path.parent.name: path.parent for path in sorted((ROOT / "plugins").glob("*/pyproject.toml"))}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
+ORIGINALS = {
+    "theater:simple/http-client": "5c889a1a69737e0fb8ea54dbe5df356341b080353ad050f1a70b93c32ef97e12",
+    "theater:simple/loop": "d65c22ebe2f227fb3f1cec5d5e00c8499a98cf5cbd643e4e735cedb6a96fe7f3",
+    "theater:simple/message-server-host": "4c57c8b0b5b79b4dfae06d5011c3096c8802df861de35b29911e1faa462f8576",
+    "theater:simple/rpc": "382ac1a99edacf567a7deccd575672353262b3cbaf181d02941ffef212f5bef8",
+    "theater:simple/store": "bea2dcf56801906d7024fc5f167e6e55d614c9cc2b63a666e889e58005a62246",
+    "theater:simple/tcp": "65e79c446b573b0dff8ee95e53c4f7e5b2a18aba9496a1ba2f318258470383d5",
+    "theater:simple/terminal": "9f4bba01d7eb33647151afaa6abee63bf32e0ecc9bf8ec316a516729455b4423",
+    "theater:simple/timer": "376e169568000435cb382b39f9ab2e65f4000d8f4d15e8420659cb6403d436ae",
+    "wisp:assembler/runtime": "f62d1c94e045e1f56b802a5044b49e4aed62c3f272f8df9fc1ef876dadb20654",
+}
+"""Interfaces of Theater, by the hash that its guests carry; of `runtime` and `supervisor` they carry those of parts."""
+
 
 @cache
 def registry() -> PluginRegistry:
@@ -45,6 +58,12 @@ def types(name: str) -> list[CapabilityType]:
 def test_there_are_plugins() -> None:
     assert len(FOLDERS) > 10
     assert not registry().failures
+
+
+@pytest.mark.parametrize("interface", ORIGINALS)
+def test_an_interface_of_theater_is_the_one_that_its_guests_know(interface: str) -> None:
+    hashes = {name: digest.hex() for one in registry().capabilities.values() for name, digest in one.hashes().items()}
+    assert hashes[interface] == ORIGINALS[interface]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -91,6 +110,10 @@ def test_its_readme_says_what_it_is_and_leads_on(name: str) -> None:
 def test_its_page_has_every_function_with_its_effect_and_every_hash(name: str) -> None:
     text = page(name)
     assert f"`theater-bus-{name}`" in text
+    described = re.findall(r"^\| `([a-z0-9-]+): func", text, re.MULTILINE)
+    known = {function for type_ in types(name) for _, function in type_.functions}
+    known |= {one.declaration.name for type_ in types(name) for one in type_.peers.values()}
+    assert set(described) == known, "the page has functions that there are not"
     for type_ in types(name):
         for interface, digest in type_.hashes().items():
             assert interface in text

@@ -16,7 +16,7 @@ from theater_bus.capability import CapabilityError
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.engine.inspection import inspect
 from theater_bus.errors import SpawnRefused, TypeMismatch
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus.testing import capability_harness
 from theater_bus_assembler import Assembler
 
@@ -37,12 +37,6 @@ def test_the_interface_is_the_original_and_the_reference_states_it() -> None:
     assert INTERFACE.name == "wisp:assembler/runtime"
     assert interface_hash(INTERFACE).hex() == ORIGINAL
     assert f"`{ORIGINAL}`" in page
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "assembler"] == [
-        ("assembler", "theater_bus_assembler")
-    ]
 
 
 async def test_text_becomes_a_module(start_harness: Any) -> None:

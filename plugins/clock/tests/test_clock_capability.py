@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,16 +11,12 @@ import pytest
 from theater_bus.capability import CapabilityError
 from theater_bus.core.chain import bodies
 from theater_bus.core.values.codec import value_codec
-from theater_bus.core.values.hashing import interface_hash
 from theater_bus.errors import Cancelled, ChannelClosed, OperationTimeout, ShuttingDown, SpawnRefused, TypeMismatch
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus.testing import FakeClock, relay_guest
 from theater_bus_clock import Clock
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "clock.md"
-PACT = Path(__file__).parents[1] / "src" / "theater_bus_clock" / "clock.pact"
 COMPILED = compile_capability("clock", Clock)
-[INTERFACE] = COMPILED.interfaces
 MS = 1_000_000
 U64_MOST = (1 << 64) - 1
 
@@ -48,21 +42,6 @@ async def running(actor: Any, function: str) -> None:
     async with asyncio.timeout(10):
         while (now := (await actor.get_status()).running) is None or now.function != function:  # noqa: ASYNC110  only asking tells
             await asyncio.sleep(0)
-
-
-def test_the_reference_states_the_functions_the_settings_and_the_hash() -> None:
-    page, pact = PAGE.read_text("utf-8"), PACT.read_text("utf-8")
-    declared = re.findall(r"^ +([a-z-]+: func\(.*)$", pact, re.MULTILINE)
-    assert re.findall(r"^\| `([a-z-]+: func[^`]*)` \|", page, re.MULTILINE) == declared
-    assert [one.partition(":")[0] for one in declared] == [one.name for one in INTERFACE.functions]
-    settings = {name: str(field.default) for name, field in Clock.Settings.model_fields.items()}
-    assert dict(re.findall(r"^\| `(\w+)` \| [^|]* \| `([^`]*)` \|", page, re.MULTILINE)) == settings
-    assert INTERFACE.name == "theater:bus/clock"
-    assert f"`{interface_hash(INTERFACE).hex()}`" in page
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "clock"] == [("clock", "theater_bus_clock")]
 
 
 async def test_now_is_unix_time_and_monotonic_never_goes_back(start_harness: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,11 @@ import pytest_asyncio
 from theater_bus import HostSettings
 from theater_bus.capability import Capability, CapabilityError, hide_secrets, with_secrets
 from theater_bus.errors import ActorError, ConfigurationError, HandlerError
-from theater_bus.plugins import compile_capability, find
 from theater_bus.telemetry import Telemetry, TraceCollector
 from theater_bus.testing import running_host
 from theater_bus_config import Config
 
 Operator = Callable[..., dict[str, Any]]
-
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "config.md"
-TYPE = compile_capability("config", Config)
 
 
 class Courier(Capability):
@@ -68,20 +63,6 @@ async def echo() -> AsyncIterator[tuple[int, list[str]]]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1], got
-
-
-def test_the_page_says_what_the_pact_says() -> None:
-    page = PAGE.read_text("utf-8")
-    for name, digest in TYPE.hashes().items():
-        assert f"| `{name}` | `{digest.hex()}` |" in page
-    described = re.findall(r"^\| `([a-z-]+): func", page, re.M)
-    assert sorted(described) == sorted(name for _, name in TYPE.functions)
-    settings = re.findall(r"^\| `([a-z]+)` \|", page, re.M)
-    assert {*settings} == {*Config.Settings.model_fields, "file", "env", "hosts"}
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "config"] == [("config", "theater_bus_config")]
 
 
 async def test_a_planted_secret_is_found_at_its_destination_and_nowhere_else(

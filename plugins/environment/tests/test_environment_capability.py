@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from theater_bus.core.values.hashing import interface_hash
 from theater_bus.errors import SpawnRefused, TypeMismatch
-from theater_bus.plugins import compile_capability, find
 from theater_bus_environment import Environment
-
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "environment.md"
-PACT = Path(__file__).parents[1] / "src" / "theater_bus_environment" / "environment.pact"
-COMPILED = compile_capability("environment", Environment)
-[INTERFACE] = COMPILED.interfaces
 
 
 @pytest.fixture(autouse=True)
@@ -25,25 +16,6 @@ def variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PLACE_A": "a", "PLACE_B": "", "PLACEHOLDER": "p", "THEATER_BUS_OF_A_TEST": "secret"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("PLACE_GONE", raising=False)
-
-
-def test_the_reference_states_the_functions_the_settings_and_the_hash() -> None:
-    page, pact = PAGE.read_text("utf-8"), PACT.read_text("utf-8")
-    declared = re.findall(r"^ +([a-z-]+: func\(.*)$", pact, re.MULTILINE)
-    assert re.findall(r"^\| `([a-z-]+: func[^`]*)` \|", page, re.MULTILINE) == declared
-    assert sorted(one.partition(":")[0] for one in declared) == sorted(one.name for one in INTERFACE.functions)
-    assert re.findall(r"^\| `([a-z]+)` \| `(\[\]|false)` \|", page, re.MULTILINE) == [
-        (name, "[]" if field.default == () else str(field.default).lower())
-        for name, field in Environment.Settings.model_fields.items()
-    ]
-    assert INTERFACE.name == "theater:simple/environment"
-    assert f"`{interface_hash(INTERFACE).hex()}`" in page
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "environment"] == [
-        ("environment", "theater_bus_environment")
-    ]
 
 
 async def test_nothing_is_granted_by_default(start_harness: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,9 @@ import pytest
 
 from theater_bus.capability import CapabilityError
 from theater_bus.errors import SpawnRefused, TypeMismatch
-from theater_bus.plugins import compile_capability, find, method_name
+from theater_bus.plugins import compile_capability, method_name
 from theater_bus_filesystem import Filesystem
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "filesystem.md"
-PACT = Path(__file__).parents[1] / "src" / "theater_bus_filesystem" / "filesystem.pact"
 TYPE = compile_capability("filesystem", Filesystem)
 
 
@@ -30,21 +27,6 @@ async def told(actor: Any, function: str, *params: Any) -> Any:
     return answer.get("ok", answer)
 
 
-def test_the_page_says_what_the_pact_says() -> None:
-    page, pact = PAGE.read_text("utf-8"), PACT.read_text("utf-8")
-    declared = re.findall(r"^ +([a-z-]+: func\(.*)$", pact, re.MULTILINE)
-    assert re.findall(r"^\| `([a-z-]+: func[^`]*)` \|", page, re.MULTILINE) == declared
-    assert sorted(one.partition(":")[0] for one in declared) == sorted(name for _, name in TYPE.functions)
-    hashes = {name: value.hex() for name, value in TYPE.hashes().items()}
-    assert hashes.keys() == {"theater:simple/filesystem", "theater:bus/filesystem"}
-    assert all(f"| `{name}` | `{value}` |" in page for name, value in hashes.items())
-    shown = dict(re.findall(r"^\| `([a-z_]+)` \| `?([^`|]*)`? \|", page, re.MULTILINE))
-    defaults = {name: field.default for name, field in Filesystem.Settings.model_fields.items()}
-    assert {name: value.replace(",", "").strip() for name, value in shown.items()} == {
-        name: "[]" if value == () else str(value).lower() for name, value in defaults.items()
-    }
-
-
 def test_what_changes_files_is_external_and_nothing_runs_on_the_loop() -> None:
     effects = {name: function.effect for (_, name), function in TYPE.functions.items()}
     changing = {"write-file", "write-bytes", "delete-file", "create-dir", "delete-dir"}
@@ -52,12 +34,6 @@ def test_what_changes_files_is_external_and_nothing_runs_on_the_loop() -> None:
     methods = {name: getattr(Filesystem, method_name(name)) for _, name in TYPE.functions}
     plain = {name for name, method in methods.items() if not hasattr(method, "__theater_blocking__")}
     assert plain == {"execute-command", "execute-nix-command"}
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "filesystem"] == [
-        ("filesystem", "theater_bus_filesystem")
-    ]
 
 
 async def test_the_functions_do_what_the_page_says(start_host: Any, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,13 @@ from aiohttp import web
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.errors import ActorError, Cancelled, GuestError, OperationTimeout
 from theater_bus.host.replay import Verdict, replay
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus.telemetry import Telemetry, TraceCollector
 from theater_bus.testing import build_guest, guest
 from theater_bus_http_client import HttpClient
 
 HERE = Path(__file__).parent
 GUEST = guest("fetcher", HERE / "guests")
-PAGE = HERE.parents[2] / "docs" / "reference" / "capabilities" / "http-client.md"
 TYPE = compile_capability("http-client", HttpClient)
 PLANTED = "pl4nted-s3cret-value"
 INSTALLED = ["http-client", "config"]
@@ -29,17 +27,6 @@ INSTALLED = ["http-client", "config"]
 
 def grants(site: Any, **more: Any) -> dict[str, Any]:
     return {"hosts": ["127.0.0.1"], "private": [site.private], **more}
-
-
-def test_the_original_interface_has_its_structure_and_the_page_says_what_the_pact_says() -> None:
-    hashes = {name: digest.hex() for name, digest in TYPE.hashes().items()}
-    assert hashes["theater:simple/http-client"] == "5c889a1a69737e0fb8ea54dbe5df356341b080353ad050f1a70b93c32ef97e12"
-    page = PAGE.read_text("utf-8")
-    assert all(f"| `{name}` | `{digest}` |" in page for name, digest in hashes.items())
-    described = re.findall(r"^\| `([a-z-]+): func.*\| (external|none) \|$", page, re.M)
-    assert dict(described) == {name: one.effect for (_, name), one in TYPE.functions.items()}
-    assert dict(described) == {"send-http": "external", "open": "external", "read": "none", "close": "none"}
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M)) == set(HttpClient.Settings.model_fields)
 
 
 def test_the_guest_imports_what_the_plugin_offers() -> None:
@@ -52,11 +39,6 @@ def test_the_guest_imports_what_the_plugin_offers() -> None:
 @pytest.mark.slow
 def test_the_committed_module_is_what_the_pinned_compiler_makes() -> None:
     assert build_guest(GUEST.folder / "fetcher.c") == GUEST.wasm
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    found = [(one.name, one.value) for one in find() if one.name == "http-client"]
-    assert found == [("http-client", "theater_bus_http_client")]
 
 
 async def test_a_guest_fetches_whole_and_piece_by_piece(start_host: Any, start_site: Any) -> None:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from theater_bus.core.values.pact_format import format_function
 from theater_bus.errors import FunctionNotFound, GuestError
-from theater_bus.plugins import compile_capability, find
 from theater_bus.testing import running_host
 from theater_bus_kv import Kv
-
-PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "kv.md").read_text("utf-8")
-TYPE = compile_capability("kv", Kv)
 
 
 async def call(actor: Any, function: str, *params: Any) -> Any:
@@ -24,18 +18,6 @@ async def call(actor: Any, function: str, *params: Any) -> Any:
     if "err" in answer:
         raise GuestError(str(answer["err"]))
     return answer["ok"]
-
-
-def test_the_page_shows_every_function_with_its_effect_and_every_setting() -> None:
-    described = dict(re.findall(r"^\| `([a-z-]+: func.*)` \| .* \| (\w+) \|$", PAGE, re.M))
-    assert described == {
-        f"{name}: {format_function(function.declaration)}": function.effect
-        for (_, name), function in TYPE.functions.items()
-    }
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", PAGE, re.M)) == set(Kv.Settings.model_fields)
-    assert all(f"| `{name}` | `{digest.hex()}` |" in PAGE for name, digest in TYPE.hashes().items())
-    assert TYPE.calls == ("theater:bus/kv-client",)
-    assert [(one.name, one.value) for one in find() if one.name == "kv"] == [("kv", "theater_bus_kv")]
 
 
 async def test_a_key_has_revisions(spawn: Any, bucket: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,39 +10,14 @@ import pytest
 
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.errors import FunctionNotFound, GuestError, Internal, PermissionDenied
-from theater_bus.plugins import compile_capability, find
 from theater_bus.testing import build_guest, running_host
-from theater_bus_messages import Messages
 
 from .conftest import GUEST, NAMES, capability_of, do, told
 
-HERE = Path(__file__).parent
-PAGE = HERE.parents[2] / "docs" / "reference" / "capabilities" / "messages.md"
-TYPE = compile_capability("messages", Messages)
 HASH = "4c57c8b0b5b79b4dfae06d5011c3096c8802df861de35b29911e1faa462f8576"
 
 
 # -- contract ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_original_interface_has_its_hash_and_the_page_says_what_the_pacts_say() -> None:
-    hashes = {name: digest.hex() for name, digest in TYPE.hashes().items()}
-    assert hashes == {"theater:simple/message-server-host": HASH}
-    page = PAGE.read_text("utf-8")
-    assert f"| `theater:simple/message-server-host` | `{HASH}` |" in page
-    described = re.findall(r"^\| `([a-z-]+): func", page, re.M)
-    peers = [one.declaration.name for one in TYPE.peers.values()]
-    assert sorted(described) == sorted([*(name for _, name in TYPE.functions), *peers])
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M)) == set(Messages.Settings.model_fields)
-    assert TYPE.calls == ("theater:simple/message-server-client",)
-    effects = {name: one.effect for (_, name), one in TYPE.functions.items() if one.effect != "none"}
-    assert effects == {
-        "send": "queued",
-        "send-on-channel": "queued",
-        "close-channel": "queued",
-        "request": "external",
-        "open-channel": "external",
-    }
 
 
 def test_the_guest_imports_what_the_plugin_offers() -> None:
@@ -55,10 +29,6 @@ def test_the_guest_imports_what_the_plugin_offers() -> None:
 @pytest.mark.slow
 def test_the_committed_module_is_what_the_pinned_compiler_makes() -> None:
     assert build_guest(GUEST.folder / "mailer.c") == GUEST.wasm
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "messages"] == [("messages", "theater_bus_messages")]
 
 
 # -- sends and requests ------------------------------------------------------------------------------------------------

@@ -15,36 +15,9 @@ import pytest
 
 from theater_bus.capability import CapabilityError
 from theater_bus.errors import Cancelled, Overloaded, SpawnRefused, TypeMismatch
-from theater_bus.plugins import compile_capability, find
 from theater_bus.testing import capability_harness
 from theater_bus_process import Process
 from theater_bus_process.child import Child, Order
-
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "process.md"
-PACT = Path(__file__).parents[1] / "src" / "theater_bus_process" / "process.pact"
-TYPE = compile_capability("process", Process)
-
-
-def test_the_page_says_what_the_pact_says() -> None:
-    page, pact = PAGE.read_text("utf-8"), PACT.read_text("utf-8")
-    declared = re.findall(r"^ +([a-z-]+: func\(.*)$", pact, re.MULTILINE)
-    assert len(declared) == 7
-    assert re.findall(r"^\| `([a-z-]+: func[^`]*)` \|", page, re.MULTILINE) == declared
-    assert sorted(one.partition(":")[0] for one in declared) == sorted(name for _, name in TYPE.functions)
-    hashes = {name: value.hex() for name, value in TYPE.hashes().items()}
-    assert hashes.keys() == {"theater:simple/process", "theater:bus/process"}
-    assert all(f"| `{name}` | `{value}` |" in page for name, value in hashes.items())
-    assert TYPE.calls == ("theater:simple/process-handlers",)
-    shown = re.findall(r"^\| `([a-z_]+)` \| `?([\[\]\d,]*)`? \|", page, re.MULTILINE)
-    defaults = {name: field.default for name, field in Process.Settings.model_fields.items()}
-    assert {name: value.replace(",", "") for name, value in shown} == {
-        name: "[]" if value == () else str(value) for name, value in defaults.items()
-    }
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "process"] == [("process", "theater_bus_process")]
-
 
 # -- output and ends ---------------------------------------------------------------------------------------------------
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,22 +9,7 @@ import pytest
 from theater_bus.capability import CapabilityError
 from theater_bus.core.chain import bodies
 from theater_bus.errors import SerializationError, SpawnRefused
-from theater_bus.plugins import compile_capability, find
 from theater_bus_progress import Progress
-
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "progress.md"
-TYPE = compile_capability("progress", Progress)
-
-
-def test_the_page_says_what_the_pact_says() -> None:
-    page = PAGE.read_text("utf-8")
-    assert all(f"| `{name}` | `{digest.hex()}` |" in page for name, digest in TYPE.hashes().items())
-    assert re.findall(r"^\| `([a-z-]+): func", page, re.M) == [name for _, name in TYPE.functions]
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M)) == set(Progress.Settings.model_fields)
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "progress"] == [("progress", "theater_bus_progress")]
 
 
 async def test_a_part_says_whether_the_caller_takes_it(start_harness: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,13 @@ from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.pact import parse
 from theater_bus.core.values.types import TupleOf
 from theater_bus.errors import HandlerError, SpawnRefused
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus.telemetry import Telemetry, TraceCollector
 from theater_bus.testing import relay_guest, running_host
 from theater_bus_rpc import Rpc
 
 from .conftest import CALCULATOR, INTERFACE, Calculator, Desk, Nothing, Place
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "rpc.md"
 TYPE = compile_capability("rpc", Rpc)
 HASHES = {name: digest.hex() for name, digest in TYPE.hashes().items()}
 
@@ -42,22 +40,9 @@ async def err(awaitable: Any) -> str:
 # -- contract ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_original_interface_has_its_hash_and_the_page_says_what_the_pact_says() -> None:
-    assert HASHES["theater:simple/rpc"] == "382ac1a99edacf567a7deccd575672353262b3cbaf181d02941ffef212f5bef8"
-    page = PAGE.read_text("utf-8")
-    assert all(f"| `{name}` | `{digest}` |" in page for name, digest in HASHES.items())
-    assert sorted(re.findall(r"^\| `([a-z-]+): func", page, re.M)) == sorted(name for _, name in TYPE.functions)
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M)) == set(Rpc.Settings.model_fields)
-    assert [name for (_, name), one in TYPE.functions.items() if one.effect == "external"] == ["call"]
-
-
 def test_the_test_s_desk_imports_what_the_plugin_offers() -> None:
     desk = compile_capability("desk", Desk).hashes()
     assert {name: desk[name].hex() for name in HASHES} == HASHES
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "rpc"] == [("rpc", "theater_bus_rpc")]
 
 
 # -- by name -----------------------------------------------------------------------------------------------------------

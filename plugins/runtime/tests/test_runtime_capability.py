@@ -15,7 +15,7 @@ from theater_bus.core.values.hashing import subset_hash
 from theater_bus.core.values.metadata import parse_metadata
 from theater_bus.engine import inspect
 from theater_bus.errors import ActorNotFound, ChannelClosed, SpawnRefused
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus.telemetry import Telemetry
 from theater_bus.testing import guest
 from theater_bus_runtime import Runtime
@@ -52,10 +52,6 @@ def test_a_guest_with_the_whole_interface_carries_our_hash() -> None:
     names = [function.name for function in imported.functions]
     assert sorted(names) == ["get-chain", "log", "self", "shutdown"]
     assert subset_hash(INTERFACE, names) == subset_hash(imported, names)
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "runtime"] == [("runtime", "theater_bus_runtime")]
 
 
 async def test_its_functions_without_a_guest(start_harness: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,10 @@ import pytest
 
 from theater_bus.capability import CapabilityError
 from theater_bus.errors import GuestError, SpawnRefused, TypeMismatch
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus_store import Store
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "capabilities" / "store.md"
-PACT = Path(__file__).parents[1] / "src" / "theater_bus_store" / "store.pact"
 TYPE = compile_capability("store", Store)
-ORIGINAL = "theater:simple/store"
 DIRECTORY = {"backend": "directory"}
 HOSTILE_STORES = [
     "",
@@ -78,24 +74,6 @@ def damage(folder: Path, reference: str) -> None:
     path.write_bytes(b"other")
 
 
-def test_the_original_interface_has_its_hash_and_the_page_says_what_the_pact_says() -> None:
-    page, pact = PAGE.read_text("utf-8"), PACT.read_text("utf-8")
-    declared = re.findall(r"^ +([a-z-]+: func\(.*)$", pact, re.MULTILINE)
-    assert len(declared) == 16
-    assert re.findall(r"^\| `([a-z-]+: func[^`]*)` \|", page, re.MULTILINE) == declared
-    assert sorted(one.partition(":")[0] for one in declared) == sorted(name for _, name in TYPE.functions)
-    hashes = {name: value.hex() for name, value in TYPE.hashes().items()}
-    assert hashes.keys() == {ORIGINAL, "theater:bus/store"}
-    assert hashes[ORIGINAL] == "bea2dcf56801906d7024fc5f167e6e55d614c9cc2b63a666e889e58005a62246"
-    assert all(f"| `{name}` | `{value}` |" in page for name, value in hashes.items())
-    settings = re.findall(r"^\| `([a-z_]+)` \| `?([^`|]*)`? \|", page, re.MULTILINE)
-    defaults = {name: field.default for name, field in Store.Settings.model_fields.items()}
-    assert {name: value.replace(",", "").strip() for name, value in settings} == {
-        name: "[]" if value == () else f'"{value}"' if isinstance(value, str) else str(value)
-        for name, value in defaults.items()
-    }
-
-
 def test_every_function_that_writes_is_external() -> None:
     effects = {name: function.effect for (_, name), function in TYPE.functions.items()}
     reading = {
@@ -109,10 +87,6 @@ def test_every_function_that_writes_is_external() -> None:
     }
     assert {name for name, effect in effects.items() if effect == "none"} == reading
     assert set(effects.values()) == {"none", "external"}
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "store"] == [("store", "theater_bus_store")]
 
 
 @pytest.fixture(params=["directory", "nats"])

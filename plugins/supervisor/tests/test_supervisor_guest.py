@@ -17,7 +17,7 @@ from theater_bus.core.chain.events import decode_event
 from theater_bus.core.values.hashing import interface_hash, subset_hash
 from theater_bus.core.values.pact import parse
 from theater_bus.errors import FunctionNotFound, GuestError, Internal, Overloaded, SpawnRefused
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus.testing import build_guest, build_wat, guest, relay_guest, running_host
 from theater_bus_supervisor import Supervisor, Supervisor0312
 
@@ -111,10 +111,6 @@ def test_the_page_says_what_the_pact_and_the_settings_say() -> None:
 @pytest.mark.slow
 def test_the_committed_module_is_what_the_pinned_compiler_makes() -> None:
     assert build_guest(BOSS.folder / "boss.c") == BOSS.wasm
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [one.value for one in find() if one.name == "supervisor"] == ["theater_bus_supervisor"]
 
 
 # -- spawning ----------------------------------------------------------------------------------------------------------

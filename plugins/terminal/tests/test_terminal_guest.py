@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,13 +14,12 @@ import pytest
 
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.errors import FunctionNotFound, GuestError, Internal
-from theater_bus.plugins import compile_capability, find
+from theater_bus.plugins import compile_capability
 from theater_bus.testing import build_guest, guest
 from theater_bus_terminal import Terminal
 
 HERE = Path(__file__).parent
 GUEST = guest("screen", HERE / "guests")
-PAGE = HERE.parents[2] / "docs" / "reference" / "capabilities" / "terminal.md"
 TYPE = compile_capability("terminal", Terminal)
 PROVIDED = {interface.name: interface for interface in TYPE.interfaces}
 OFTEN = {"action": "restart", "max_restarts": 100, "backoff_ms": 0}
@@ -36,17 +34,6 @@ async def logged(actor: Any, words: str) -> str:
     return log
 
 
-def test_the_original_interface_has_its_hash_and_the_page_says_what_the_pact_says() -> None:
-    hashes = {name: digest.hex() for name, digest in TYPE.hashes().items()}
-    assert hashes == {"theater:simple/terminal": "9f4bba01d7eb33647151afaa6abee63bf32e0ecc9bf8ec316a516729455b4423"}
-    page = PAGE.read_text("utf-8")
-    assert all(f"| `{name}` | `{digest}` |" in page for name, digest in hashes.items())
-    described = re.findall(r"^\| `([a-z-]+): func", page, re.M)
-    assert sorted(described) == sorted(name for _, name in TYPE.functions)
-    assert set(re.findall(r"^\| `([a-z_]+)` \|", page, re.M)) == set(Terminal.Settings.model_fields)
-    assert TYPE.calls == ("theater:simple/terminal",)
-
-
 def test_the_guest_imports_what_the_plugin_offers() -> None:
     for one in GUEST.pact.imports:
         if one.declared is not None:
@@ -56,10 +43,6 @@ def test_the_guest_imports_what_the_plugin_offers() -> None:
 @pytest.mark.slow
 def test_the_committed_module_is_what_the_pinned_compiler_makes() -> None:
     assert build_guest(GUEST.folder / "screen.c", PROVIDED) == GUEST.wasm
-
-
-def test_the_plugin_is_installed_under_its_name() -> None:
-    assert [(one.name, one.value) for one in find() if one.name == "terminal"] == [("terminal", "theater_bus_terminal")]
 
 
 async def test_an_actor_reads_and_writes(start_host: Any, screen: Any, eventually: Any) -> None:
