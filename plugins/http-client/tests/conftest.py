@@ -71,12 +71,17 @@ async def start_site(certificates: Path) -> AsyncIterator[Callable[..., Awaitabl
 
 @pytest_asyncio.fixture
 async def start_raw() -> AsyncIterator[Callable[..., Awaitable[int]]]:
-    """`port = await start_raw(b"HTTP/1.1 …")`: a server that answers with these bytes and hangs up."""
+    """`port = await start_raw(b"HTTP/1.1 …")`: a server that answers with these bytes and hangs up.
+
+    With `hold` it waits for the other side to hang up; both events tell what happened.
+    """
     async with AsyncExitStack() as stack:
 
-        async def start(answer: bytes, hold: asyncio.Event | None = None) -> int:
+        async def start(answer: bytes, hold: asyncio.Event | None = None, arrived: asyncio.Event | None = None) -> int:
             async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 await reader.readuntil(b"\r\n\r\n")
+                if arrived is not None:
+                    arrived.set()
                 writer.write(answer)
                 if hold is not None:
                     await reader.read()

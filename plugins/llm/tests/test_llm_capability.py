@@ -262,11 +262,12 @@ async def test_only_what_an_endpoint_took_is_charged(
     start_harness: Any, start_model: Any, operator: Any, ask: Ask
 ) -> None:
     model = await start_model()
-    llm = await start_harness(Llm, {**MODELS, "timeout_ms": 200}, config=operator(model))
+    llm = await start_harness(Llm, MODELS, config=operator(model))
     with pytest.raises(CapabilityError, match="answered 503: nothing to say"):
         await llm.call("chat", ask())
     assert llm.instance.snapshot() is None
     model.gate = asyncio.Event()
+    llm = await start_harness(Llm, {**MODELS, "timeout_ms": 200}, config=operator(model))
     model.say("never heard")
     with pytest.raises(CapabilityError, match=r"llm\.timeout_ms = 200"):
         await llm.call("chat", ask())

@@ -194,8 +194,11 @@ async def test_heartbeats_come_while_an_operation_waits_and_while_it_runs(
     body = msgpack.packb({"v": 1, "params": ["a", "b"], "stream": True})
     quick = msgpack.packb({"v": 1, "params": [1], "stream": True})
     async with asked(host, actor, "hold", body) as running, asked(host, actor, "count", quick) as waiting:
-        got = [msgpack.unpackb((await running.get()).data) for _ in range(4)]
-        assert got == [{"v": 1, "part": 0, "value": "a"}, *({"v": 1, "part": n} for n in (1, 2, 3))]
+        got: list[dict[str, Any]] = []
+        while len(got) < 4 or not any("value" in one for one in got):
+            got.append(msgpack.unpackb((await running.get()).data))
+        assert [one["part"] for one in got] == list(range(len(got)))
+        assert [one["value"] for one in got if "value" in one] == ["a"]
         beats = [msgpack.unpackb((await waiting.get()).data) for _ in range(3)]
         assert beats == [{"v": 1, "part": n} for n in range(3)]
         talker.gate.set()
@@ -206,7 +209,7 @@ async def test_heartbeats_come_while_an_operation_waits_and_while_it_runs(
                 parts.append(one)
             replies.append((parts, one))
     (rest, reply), (counted, result) = replies
-    assert [one["part"] for one in rest] == list(range(4, 4 + len(rest)))
+    assert [one["part"] for one in rest] == list(range(len(got), len(got) + len(rest)))
     assert rest[-1]["value"] == "b"
     assert reply == {"v": 1, "value": 2}
     assert (counted[-1]["value"], result) == (0, {"v": 1, "value": 1})
@@ -305,7 +308,7 @@ async def test_a_reply_that_never_comes_is_a_timeout_whatever_parts_came(start_h
     host = await start_host()
     stage = Stage(host, "staged")
     await stage.bus.ready()
-    async with host.theater.actor("staged").stream_function("f", timeout=0.5, keyed=False) as stream:
+    async with host.theater.actor("staged").stream_function("f", timeout=1.5, keyed=False) as stream:
         request = await stage.arrived.get()
         stage.part(request, 0, "a")
         assert await anext(stream) == "a"
