@@ -85,6 +85,8 @@ class ActorStatus:
     running: RunningOperation | None
     queued: int
     approvals: tuple[PendingApproval, ...]
+    parent: str | None
+    children: int
     as_of: AsOf
 
     @classmethod
@@ -106,6 +108,8 @@ class ActorStatus:
                 PendingApproval(one["id"], one["function"], one["what"], one["since_ms"])
                 for one in wire.get("approvals") or ()
             ),
+            parent=wire.get("parent"),
+            children=wire.get("children", 0),
             as_of=_as_of(wire),
         )
 

@@ -76,6 +76,8 @@ class _Info:
             "durability": actor.type.manifest.chain.durability,
             "running": running,
             "queued": len(actor.mailbox),
+            "parent": None if actor.parent is None else actor.parent.identity.id,
+            "children": 0 if actor.household is None else len(actor.household.children),
             "approvals": [] if actor.approvals is None else actor.approvals.listed(),
             **self._as_of(),
         }

@@ -127,6 +127,8 @@ async def test_a_child_lives_under_its_parent(start_host: Any) -> None:
     [genesis] = [one.body for one in await host.theater.actor(first).get_chain().all() if one.type == "genesis"]
     assert genesis.parent_actor == "boss"
     assert host.host.actors[first].parent is host.host.actors["boss"]
+    above, below = await boss.get_status(), await host.theater.actor(first).get_status()
+    assert (above.parent, above.children, below.parent, below.children) == (None, 3, "boss", 0)
 
 
 async def test_a_manifest_may_be_named_by_its_digest(start_host: Any) -> None:

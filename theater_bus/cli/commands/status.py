@@ -35,6 +35,10 @@ def command(invocation: Invocation, actor_id: str) -> None:
         running = status.running
         rows.append(("running", "nothing" if running is None else f"{running.function} for {running.since_ms} ms"))
         rows.append(("queued", str(status.queued)))
+        if status.parent is not None:
+            rows.append(("child of", status.parent))
+        if status.children:
+            rows.append(("children", str(status.children)))
         if status.approvals:
             rows.append(("waits for approval", "\n".join(f"{one.id}  {one.what}" for one in status.approvals)))
         rows.append(("functions", "\n".join(map(str, exports.functions)) or "none"))

@@ -53,6 +53,8 @@ _INFO = (
             Answer("durability", "str", "memory, file or sync"),
             Answer("running", "map or nil", "the operation in progress: {function, since_ms, op, path}"),
             Answer("queued", "int", "operations in the mailbox"),
+            Answer("parent", "str or nil", "the actor that it is a child of, where that runs"),
+            Answer("children", "int", "its own children that live"),
             Answer(
                 "approvals", "array of maps", "what waits for `control.<id>.approve`: {id, function, what, since_ms}"
             ),
