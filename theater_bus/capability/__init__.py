@@ -69,6 +69,7 @@ from theater_bus.capability.wit import WitCapability
 from theater_bus.core.grants import ENDPOINTS, EXACT, FLAG, HOSTS, NUMBER, OWN, PATHS, SECRETS, STRINGS, SUBJECTS
 from theater_bus.core.supervision import FailurePolicy
 from theater_bus.core.supervision import Supervisor as RestartPolicy
+from theater_bus.errors import HandlerError
 
 __all__ = [
     "API",
@@ -103,6 +104,7 @@ __all__ = [
     "Context",
     "Decision",
     "FailurePolicy",
+    "HandlerError",
     "HostCall",
     "HostCallMiddleware",
     "HostScoped",

@@ -26,6 +26,9 @@ class WitCapability(Capability):
 
     pact: ClassVar[str] = ""
     packages: ClassVar[Mapping[str, str]]
+    fronts: ClassVar[str] = ""
+    """Exports of the guest that take handles, as callers see them instead: pact text with their plain parameters and
+    results. `enter` makes the handles of one call, `leave` the result."""
 
     @classmethod
     def offers(cls) -> frozenset[str]:
@@ -35,6 +38,14 @@ class WitCapability(Capability):
     def functions(self) -> Mapping[str, Callable[..., Any]]:
         """The callables of this actor's instance, by the names of `offers`."""
         raise TypeError(f"{type(self).__qualname__} has no functions")
+
+    def enter(self, function: str, arguments: list[Any]) -> list[Any]:
+        """The guest's parameters for a call of a front (`wasi:http/incoming-handler.handle`) with these arguments."""
+        raise TypeError(f"{type(self).__qualname__} has no fronts")
+
+    def leave(self, function: str) -> Any:
+        """The plain result of the front's call that has just returned. What it raises fails the operation."""
+        raise TypeError(f"{type(self).__qualname__} has no fronts")
 
     def dropped(self, resource: str, number: int) -> None:
         """The guest has let go of a resource (`wasi:io/streams/input-stream`, without version) that it owned."""

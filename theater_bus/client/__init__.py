@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from theater_bus.client.connecting import connect
     from theater_bus.client.exporting import Exported
     from theater_bus.client.grants import GrantedSetting, GrantsReport
+    from theater_bus.client.http import WasiHttpResponse
     from theater_bus.client.inspection import Inspection
     from theater_bus.client.results import (
         ActorMetrics,
@@ -60,6 +61,7 @@ __all__ = [
     "SyncActorHandle",
     "SyncTheater",
     "Theater",
+    "WasiHttpResponse",
     "Whereabouts",
     "connect",
     "connect_sync",
@@ -78,6 +80,7 @@ _HOME = {
     "SyncActorHandle": "sync",
     "SyncTheater": "sync",
     "Theater": "theater",
+    "WasiHttpResponse": "http",
     "connect": "connecting",
     "connect_sync": "sync",
 }

@@ -8,12 +8,13 @@ Source: wire protocol, "Requests and replies", "Keys" and "Errors".
 from __future__ import annotations
 
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import urandom
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from theater_bus.client.chain import ChainView
+from theater_bus.client.http import HTTP_FUNCTION, WasiHttpResponse
 from theater_bus.client.inspection import Inspection
 from theater_bus.client.large_state import fetch_state
 from theater_bus.client.results import ActorMetrics, ActorStatus, InterfaceHash, parsed
@@ -121,6 +122,39 @@ class ActorHandle:
             return self._call(name, params, None, "value", timeout, key, keyed, is_part)
 
         return CallStream(call)
+
+    async def handle_wasi_http_request(
+        self,
+        method: str,
+        scheme: str | None = None,
+        authority: str | None = None,
+        path_with_query: str | None = None,
+        headers: Iterable[tuple[str, bytes]] = (),
+        body: bytes = b"",
+        *,
+        trailers: Iterable[tuple[str, bytes]] | None = None,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        key: str | None = None,
+        keyed: bool | None = None,
+    ) -> WasiHttpResponse:
+        """Have a component that exports `wasi:http/incoming-handler` serve a request: one operation like any other.
+
+        `headers` are (name, bytes) pairs in order. The request is one message, and so at most as large as the server's
+        `max_payload`; a long response comes in parts, and is put together here. Raises what `call_function` raises,
+        `FunctionNotFound` for an actor without such an export, `TypeMismatch` for what is no HTTP.
+        """
+        params = [
+            method,
+            scheme,
+            authority,
+            path_with_query,
+            [[name, value] for name, value in headers],
+            body,
+            None if trailers is None else [[name, value] for name, value in trailers],
+        ]
+        async with self.stream_function(HTTP_FUNCTION, params, timeout=timeout, key=key, keyed=keyed) as stream:
+            parts = [part async for part in stream]
+            return WasiHttpResponse.from_wire(await stream.result(), parts)
 
     async def call_function_pack_void(
         self,

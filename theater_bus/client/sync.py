@@ -243,6 +243,7 @@ class SyncActorHandle(_Wrapper[ActorHandle]):
             self._inner.stream_function(name, params, timeout=timeout, key=key, keyed=keyed), self._runner
         )
 
+    handle_wasi_http_request = _blocking(ActorHandle.handle_wasi_http_request)
     call_function_pack_void = _blocking(ActorHandle.call_function_pack_void)
     send = _blocking(ActorHandle.send)
     get_state = _blocking(ActorHandle.get_state)

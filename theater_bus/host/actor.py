@@ -31,6 +31,7 @@ from theater_bus.core.wire.caller import Proof, sender_of
 from theater_bus.engine import CallResult, ComponentInstance, Instance
 from theater_bus.errors import ActorError, Cancelled, OperationTimeout, Unavailable
 from theater_bus.host.failure import error_of, of_message, of_result
+from theater_bus.host.front import split_body
 from theater_bus.host.operation import Operation
 
 if TYPE_CHECKING:
@@ -270,7 +271,10 @@ class Actor:
             instance = self.instance
             if instance is None:
                 instance = self.instance = self.services.instantiate(self)
-            data = entry.codec.call_input(self.state, op.params)
+            if entry.front is None:
+                data = entry.codec.call_input(self.state, op.params)
+            else:
+                data = entry.front.call_input(self.capabilities, op.params, entry.decode_nodes)
         except ActorError as error:
             self.refuse_started(op, error)
             return
@@ -339,9 +343,15 @@ class Actor:
             error = of_message(op.entry, result.output or b"")
         else:
             try:
-                outcome = op.entry.codec.decode_result(result.output or b"")
+                output = result.output or b""
+                if op.entry.front is not None:
+                    output = op.entry.front.output(self.capabilities)
+                outcome = op.entry.codec.decode_result(output)
                 for answer in op.answers:
                     answer.prepare(op.entry, outcome)
+                if op.entry.front is not None and op.progress is not None:
+                    for part in split_body(outcome.plain(op.entry.decode_nodes))[1]:
+                        op.progress.emit(part)
                 if outcome.ok:
                     op.recording.result(now, outcome.value.standalone(), _bytes_of(outcome.state))
                 else:

@@ -152,8 +152,9 @@ def bind_component(
     functions: Mapping[tuple[str, str], HostFunction],
     provided: Provided,
     available: Provided,
+    installed: Collection[CapabilityType],
 ) -> tuple[Binding, ...]:
-    """Bind every import of a component. Raises `SpawnRefused` that lists all that is missing or differs."""
+    """Bind every import of a component; `installed` is for messages. Raises `SpawnRefused` with all that is wrong."""
     found: list[Binding] = []
     problems: list[str] = []
     foreign: set[str] = set()
@@ -164,7 +165,7 @@ def bind_component(
                 problems += _bind_foreign(capability, interface, found)
     rest = [one for one in component.imports if one[0] not in foreign]
     problems += [
-        text for name in dict.fromkeys(name for name, _ in rest) for text in _version(name, capabilities, available)
+        text for name in dict.fromkeys(name for name, _ in rest) for text in _version(name, installed, available)
     ]
     if problems:
         listed = problems[0] if len(problems) == 1 else "".join(f"\n  {problem}" for problem in problems)
@@ -188,11 +189,11 @@ def _bind_foreign(capability: CapabilityType, interface: Interface, found: list[
     return problems
 
 
-def _version(name: str, capabilities: Sequence[CapabilityType], available: Provided) -> list[str]:
+def _version(name: str, installed: Collection[CapabilityType], available: Provided) -> list[str]:
     """What is wrong with the version that an import asks for, if that is all that is wrong with it."""
     bare, _, version = name.partition("@")
     package = bare.partition("/")[0]
-    for one in capabilities:
+    for one in installed:
         implemented = one.cls.packages.get(package) if issubclass(one.cls, WitCapability) else None
         if implemented is not None:
             return [

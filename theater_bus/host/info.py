@@ -148,7 +148,7 @@ class _Info:
         package = self._actor.type.package
         functions = []
         for name in sorted(self._actor.type.callable):
-            export = package.exports[name]
+            export = self._actor.type.exports[name]
             declared = export.function
             params = declared.params[1:] if export.stateful else declared.params
             functions.append(

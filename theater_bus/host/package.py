@@ -31,6 +31,7 @@ from theater_bus.host.binding import (
     functions_of,
     under_claimed_names,
 )
+from theater_bus.host.front import Front, fronts_of
 from theater_bus.host.granting import read_settings
 from theater_bus.plugins import AdoptedFunction, adopt
 
@@ -71,10 +72,11 @@ class Package:
 class FunctionEntry:
     """One function of an actor's type: its symbol, its codec, and how telemetry names it.
 
-    `decode_nodes` is how many nodes a value may have to be made of, or into, plain values.
+    `decode_nodes` is how many nodes a value may have to be made of, or into, plain values. `front` is there where
+    callers see other parameters than the guest.
     """
 
-    __slots__ = ("codec", "decode_nodes", "name", "spec", "stateful", "symbol")
+    __slots__ = ("codec", "decode_nodes", "front", "name", "spec", "stateful", "symbol")
 
     def __init__(self, export: Export, spec: FunctionSpec, decode_nodes: int, *, tupled: bool = False) -> None:
         self.name = export.name
@@ -83,6 +85,7 @@ class FunctionEntry:
         self.codec: FunctionCodec = function_codec(export.function, export.stateful, tupled)
         self.spec = spec
         self.decode_nodes = decode_nodes
+        self.front: Front | None = None
 
     def plain_params(self, given: object, from_json: bool, size_bytes: int) -> Params:
         """Parameters that came as plain values in `size_bytes`, checked. Raises `TypeMismatch`, `TooLarge` for too many
@@ -137,6 +140,7 @@ class ActorType:
 
     package: Package
     manifest: Manifest
+    exports: Mapping[str, Export]
     callable: Mapping[str, FunctionEntry]
     owned: Mapping[str, FunctionEntry]
     peers: Mapping[str, PeerEntry]
@@ -243,7 +247,7 @@ def make_actor_type(
         for capability in registry.capabilities.values()
         for name in (*capability.calls, *(peer.interface for peer in capability.peers.values()))
     )
-    exports = package.exports
+    exports, fronts = dict(package.exports), dict[str, Front]()
     if isinstance(package.module, Component):
         functions = functions_of(capabilities, adopted)
         bindings = bind_component(
@@ -253,8 +257,11 @@ def make_actor_type(
             functions,
             provided,  # type: ignore[arg-type]
             available,  # type: ignore[arg-type]
+            registry.capabilities.values(),
         )
         exports = under_claimed_names(exports, claimed)
+        fronts = fronts_of(package.module, capabilities)
+        exports |= {name: front.export() for name, front in fronts.items()}
     else:
         check = check_imports(package.metadata, package.module.imports, provided, available)  # type: ignore[arg-type]
         bindings = bound(check.require(), functions_of(capabilities, adopted))
@@ -265,10 +272,13 @@ def make_actor_type(
         )
         for name, export in exports.items()
     }
+    for name, front in fronts.items():
+        entries[name].front = front
     owned = {n: e for n, e in entries.items() if exports[n].lifecycle or exports[n].interface in claimed}
     return ActorType(
         package=package,
         manifest=manifest,
+        exports=exports,
         callable=_exposed({n: e for n, e in entries.items() if n not in owned}, manifest),
         owned=owned,
         peers={
@@ -298,7 +308,7 @@ def _adopt(
     found: dict[tuple[str, str], AdoptedFunction] = {}
     missing = [one for one in package.metadata.imports if one.name and one.name not in provided]
     for capability in capabilities:
-        if not missing or capability.cls.adopts is Capability.adopts:
+        if not missing or capability.name not in manifest.capabilities or capability.cls.adopts is Capability.adopts:
             continue
         settings = read_settings(capability, manifest.capabilities[capability.name])
         for interface in missing:

@@ -10,6 +10,7 @@ from theater_bus.core.wire.form import CONTENT_TYPE, Form, answer_form
 from theater_bus.core.wire.request import Request
 from theater_bus.core.wire.response import Encoded, encode_cgrf, encode_error, encode_value, encode_void
 from theater_bus.errors import ActorError, GuestError, TheaterError, TooLarge
+from theater_bus.host.front import BODY, split_body
 
 if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome, ValueCodec
@@ -42,6 +43,15 @@ def encode_outcome(entry: FunctionEntry, outcome: Outcome, request: Request) -> 
     if request.reply == "cgrf":
         return encode_cgrf(outcome.cgrf(), form, has_type=has_type)
     return encode_void(form, has_type=has_type)
+
+
+def _without_body(entry: FunctionEntry, outcome: Outcome, request: Request) -> Any:
+    """The result of a front for a caller who has heard its long body in parts."""
+    plain, parts = split_body(outcome.plain(entry.decode_nodes))
+    if request.form is Form.MSGPACK:
+        return plain
+    shown = outcome.json("string" if request.int64_strings else "number", entry.decode_nodes)
+    return {**shown, BODY: {"$bytes": ""}} if parts and isinstance(shown, dict) else shown
 
 
 def send_error(connection: Connection, subject: str, error: ActorError, request: Request) -> None:
@@ -86,8 +96,12 @@ class MessageReply:
         if not self.subject:
             return
         request = self._request
-        if request.form is Form.MSGPACK and outcome.ok and request.reply == "value" and not request.has_type:
-            encoded: Encoded = encode_value(outcome.plain(entry.decode_nodes))
+        if entry.front is not None and request.stream and outcome.ok and request.reply == "value":
+            encoded: Encoded = encode_value(
+                _without_body(entry, outcome, request), request.form, has_type=request.has_type
+            )
+        elif request.form is Form.MSGPACK and outcome.ok and request.reply == "value" and not request.has_type:
+            encoded = encode_value(outcome.plain(entry.decode_nodes))
         else:
             encoded = encode_outcome(entry, outcome, request)
         self._check_size(entry.name, encoded)

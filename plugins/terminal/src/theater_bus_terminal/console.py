@@ -16,7 +16,7 @@ import threading
 import tty
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 __all__ = ["CONSOLE", "Console", "NoTerminal"]
 
@@ -25,7 +25,6 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 WATCHED = (*ENDING, signal.SIGINT, signal.SIGWINCH)
 
 Told = Callable[[int], None]
-T = TypeVar("T")
 
 
 class NoTerminal(Exception):
@@ -119,10 +118,10 @@ class Console:
 
     # -- without waiting -----------------------------------------------------------------------------------------------
 
-    def open(self, fd: int, flags: int, use: Callable[[int], T]) -> T:
-        """`use` of the same file or terminal, opened once more so that it never waits, and others of `fd` still may.
+    def open(self, fd: int, flags: int) -> int:
+        """The same file or terminal, opened once more so that it never waits, and others who use `fd` still may.
 
-        Raises `NoTerminal`, also for what nobody can wait for, such as `/dev/null`.
+        Raises `NoTerminal`.
         """
         try:
             kind = os.fstat(fd).st_mode
@@ -131,12 +130,7 @@ class Console:
             if flags == os.O_RDONLY and _is_terminal(fd):
                 self._check_foreground(fd)
             append = os.O_APPEND if stat.S_ISREG(kind) else 0
-            opened = os.open(f"/proc/self/fd/{fd}", flags | append | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-            try:
-                return use(opened)
-            except BaseException:
-                os.close(opened)
-                raise
+            return os.open(f"/proc/self/fd/{fd}", flags | append | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
         except OSError as error:
             raise NoTerminal(
                 f"descriptor {fd} of the host cannot be used: {os.strerror(error.errno or 0).lower()}"

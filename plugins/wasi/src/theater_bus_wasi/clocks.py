@@ -1,0 +1,110 @@
+"""`wasi:clocks` and `wasi:random`: the host's time and randomness, by grant."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from typing import Any
+
+from theater_bus_wasi.table import Group, Pollable, named, not_granted
+
+__all__ = ["Clocks", "Random"]
+
+BILLION = 1_000_000_000
+MOST_RANDOM = 1 << 20
+STARTING = 4096
+
+
+class Clocks(Group):
+    """`wasi:clocks/monotonic-clock` and `wasi:clocks/wall-clock`.
+
+    Without the grant the wall clock cannot be read, and the monotonic clock stands still at 0: it says how long
+    something took, which is then nothing, and language runtimes read it as they start. Nobody waits on it.
+    """
+
+    @named("wasi:clocks/wall-clock.now")
+    def wall_now(self) -> dict[str, int]:
+        self._require("the guest read the wall clock")
+        seconds, nanoseconds = divmod(time.time_ns(), BILLION)
+        return {"seconds": seconds, "nanoseconds": nanoseconds}
+
+    @named("wasi:clocks/wall-clock.resolution")
+    def wall_resolution(self) -> dict[str, int]:
+        return {"seconds": 0, "nanoseconds": 1}
+
+    @named("wasi:clocks/monotonic-clock.now")
+    def now(self) -> int:
+        return time.monotonic_ns() if self.settings.clocks else 0
+
+    @named("wasi:clocks/monotonic-clock.resolution")
+    def resolution(self) -> int:
+        return 1
+
+    @named("wasi:clocks/monotonic-clock.subscribe-instant")
+    def subscribe_instant(self, when: int) -> int:
+        self._require("the guest waits for a time")
+        return self.table.put(_at(when))
+
+    @named("wasi:clocks/monotonic-clock.subscribe-duration")
+    def subscribe_duration(self, duration: int) -> int:
+        self._require("the guest waits for a time")
+        return self.table.put(_at(time.monotonic_ns() + duration))
+
+    def _require(self, what: str) -> None:
+        if not self.settings.clocks:
+            raise not_granted(what, "clocks = true")
+
+
+def _at(when_ns: int) -> Pollable:
+    async def wait() -> None:
+        # Some event loops count in whole milliseconds and come back early.
+        while (left := when_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110  time itself is what is waited for
+            await asyncio.sleep(max(left, 1_000_000) / BILLION)
+
+    return Pollable(lambda: time.monotonic_ns() >= when_ns, wait)
+
+
+class Random(Group):
+    """`wasi:random`: the host's randomness by grant.
+
+    Language runtimes seed their hash tables and generators as they start, and end when they cannot. Without the grant
+    the first operation of an instance therefore gets up to 4 KiB that are no secret: they follow from the actor's id.
+    Whatever is asked for beyond that, or later, ends the operation.
+    """
+
+    def __init__(self, wasi: Any) -> None:
+        super().__init__(wasi)
+        self._left: int | None = None
+
+    def renewed(self) -> None:
+        """A fresh instance starts its runtime again."""
+        self._left = None
+
+    @named("wasi:random/random.get-random-bytes", "wasi:random/insecure.get-insecure-random-bytes")
+    def get_random_bytes(self, count: int) -> bytes:
+        if self.settings.random:
+            return os.urandom(min(count, MOST_RANDOM))
+        left = STARTING if self._left is None else self._left
+        if count > left:
+            raise not_granted("the guest asked for random bytes", "random = true")
+        if self._left is None:
+            self.wasi.context.on_operation_end(self._started)
+        self._left = left - count
+        return self._known(STARTING)[STARTING - left : STARTING - self._left]
+
+    def _started(self, _took_effect: bool) -> None:
+        self._left = 0
+
+    def _known(self, count: int) -> bytes:
+        return hashlib.shake_256(f"theater-bus wasi: {self.wasi.context.actor.id}".encode()).digest(count)
+
+    @named("wasi:random/random.get-random-u64", "wasi:random/insecure.get-insecure-random-u64")
+    def get_random_u64(self) -> int:
+        return int.from_bytes(self.get_random_bytes(8), "little")
+
+    @named("wasi:random/insecure-seed.insecure-seed")
+    def insecure_seed(self) -> list[int]:
+        raw = os.urandom(16) if self.settings.random else self._known(16)
+        return [int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")]

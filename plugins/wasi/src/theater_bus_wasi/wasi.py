@@ -1,0 +1,97 @@
+"""The capability itself: its grants, and the functions of all its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, ClassVar, cast
+
+from pydantic import Field, field_validator
+
+from theater_bus.capability import EXACT, FLAG, NUMBER, PATHS, STRINGS, Context, WitCapability
+from theater_bus.capability import Settings as BaseSettings
+from theater_bus_wasi.cli import Cli
+from theater_bus_wasi.clocks import Clocks, Random
+from theater_bus_wasi.filesystem import Filesystem
+from theater_bus_wasi.http import FRONTS, Http
+from theater_bus_wasi.sockets import Sockets
+from theater_bus_wasi.streams import Streams
+from theater_bus_wasi.table import Group, Table
+
+__all__ = ["Wasi"]
+
+GROUPS: tuple[type[Group], ...] = (Streams, Clocks, Random, Cli, Filesystem, Sockets, Http)
+METHODS: dict[str, tuple[type[Group], str]] = {
+    name: (group, method) for group in GROUPS for name, method in group.declared()
+}
+
+
+class Wasi(WitCapability):
+    """WASI 0.2 for components. Without settings a guest gets nothing: see the page of the capability."""
+
+    name = "wasi"
+    packages: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:filesystem", "wasi:sockets", "wasi:http"), "0.2"
+    )
+    fronts: ClassVar[str] = FRONTS
+    settings: Settings
+
+    class Settings(BaseSettings):
+        """`clocks` and `random`: the host's own. `environment`: `NAME=value`. `arguments`: of the command line.
+        `stdio`: standard output and error become lines of the actor's log. `read` and `write`: directories.
+        `http_body_bytes` and `http_header_bytes` bound the requests that an actor serves, and its responses.
+        """
+
+        clocks: Annotated[bool, FLAG] = False
+        random: Annotated[bool, FLAG] = False
+        environment: Annotated[tuple[str, ...], STRINGS] = ()
+        arguments: Annotated[tuple[str, ...], EXACT] = ()
+        stdio: Annotated[bool, FLAG] = False
+        read: Annotated[tuple[str, ...], PATHS] = ()
+        write: Annotated[tuple[str, ...], PATHS] = ()
+        http_body_bytes: Annotated[int, NUMBER, Field(strict=True, ge=0)] = 8 * 1024 * 1024
+        http_header_bytes: Annotated[int, NUMBER, Field(strict=True, ge=0)] = 64 * 1024
+
+        @field_validator("environment")
+        @classmethod
+        def _variables(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+            for one in given:
+                if not one.partition("=")[1] or one.startswith("=") or "\0" in one:
+                    raise ValueError(f"{one[:80]!r} is not of the form NAME=value")
+            return given
+
+    def __init__(self, context: Context, settings: Any) -> None:
+        super().__init__(context, settings)
+        self.table = Table()
+        self._groups = {group: group(self) for group in GROUPS}
+        self._http = cast("Http", self._groups[Http])
+
+    @classmethod
+    def offers(cls) -> frozenset[str]:
+        """Every function of the packages."""
+        return frozenset(METHODS)
+
+    def functions(self) -> Mapping[str, Callable[..., Any]]:
+        """The methods of this actor's groups."""
+        return {name: getattr(self._groups[group], method) for name, (group, method) in METHODS.items()}
+
+    def enter(self, function: str, arguments: list[Any]) -> list[Any]:
+        """The handles of one request."""
+        return self._http.enter(arguments)
+
+    def leave(self, function: str) -> Any:
+        """The response of the request that was served."""
+        return self._http.leave()
+
+    def dropped(self, resource: str, number: int) -> None:
+        """The guest let go of a handle."""
+        self.table.drop(number)
+
+    def renewed(self) -> None:
+        """The guest is a fresh one: nothing is held any more."""
+        self.table.clear()
+        for group in self._groups.values():
+            group.renewed()
+
+    async def stop(self) -> None:
+        """Close what is still open."""
+        self.table.clear()

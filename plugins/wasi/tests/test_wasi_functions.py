@@ -1,0 +1,318 @@
+"""What each function of WASI answers, with its grant and without."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from theater_bus.capability import CapabilityError, HandlerError
+from theater_bus.errors import SpawnRefused
+from theater_bus.testing import capability_harness
+from theater_bus_wasi import Wasi
+from theater_bus_wasi.streams import ByteSource, InputStream, OutputStream
+from theater_bus_wasi.table import MAX_RESOURCES, Pollable
+
+Call = Callable[..., Any]
+
+
+@asynccontextmanager
+async def wasi(**settings: Any) -> AsyncIterator[tuple[Wasi, Call]]:
+    """The capability with these settings, and a way to call its functions by name."""
+    async with capability_harness(Wasi, settings) as harness:
+        instance = harness.instance
+        assert isinstance(instance, Wasi)
+        functions = instance.functions()
+        yield instance, lambda name, *args: functions[f"wasi:{name}"](*args)
+
+
+def refusal(call: Callable[[], Any]) -> Any:
+    with pytest.raises(CapabilityError) as caught:
+        call()
+    return caught.value.value
+
+
+async def refused(call: Any) -> Any:
+    with pytest.raises(CapabilityError) as caught:
+        await call
+    return caught.value.value
+
+
+# -- nothing by default ----------------------------------------------------------------------------------------------
+
+
+async def test_without_grants_there_is_nothing_to_see() -> None:
+    async with wasi() as (_, call):
+        assert call("cli/environment.get-environment") == []
+        assert call("cli/environment.get-arguments") == []
+        assert call("cli/environment.initial-cwd") is None
+        assert call("filesystem/preopens.get-directories") == []
+        assert call("clocks/monotonic-clock.now") == 0
+        assert call("cli/terminal-stdout.get-terminal-stdout") is None
+        assert refusal(lambda: call("sockets/tcp-create-socket.create-tcp-socket", "ipv4")) == "access-denied"
+        assert refusal(lambda: call("sockets/udp-create-socket.create-udp-socket", "ipv6")) == "access-denied"
+        network = call("sockets/instance-network.instance-network")
+        assert (
+            refusal(lambda: call("sockets/ip-name-lookup.resolve-addresses", network, "localhost")) == "access-denied"
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "grant"),
+    [
+        ("clocks/wall-clock.now", (), "clocks = true"),
+        ("clocks/monotonic-clock.subscribe-duration", (1,), "clocks = true"),
+        ("clocks/monotonic-clock.subscribe-instant", (1,), "clocks = true"),
+        ("random/random.get-random-bytes", (5000,), "random = true"),
+    ],
+)
+async def test_what_cannot_be_refused_in_wit_ends_the_operation_with_the_line_to_add(
+    name: str, args: tuple[int, ...], grant: str
+) -> None:
+    async with wasi() as (_, call):
+        with pytest.raises(HandlerError, match=grant) as caught:
+            call(name, *args)
+        assert "[capabilities.wasi]" in str(caught.value)
+
+
+async def test_standard_streams_are_closed_without_the_grant_and_lines_of_the_log_with_it() -> None:
+    async with wasi() as (_, call):
+        out = call("cli/stdout.get-stdout")
+        assert refusal(lambda: call("io/streams.[method]output-stream.check-write", out)) == "closed"
+        assert refusal(lambda: call("io/streams.[method]output-stream.write", out, b"x")) == "closed"
+        read = call("cli/stdin.get-stdin")
+        assert refusal(lambda: call("io/streams.[method]input-stream.read", read, 10)) == "closed"
+    async with wasi(stdio=True) as (instance, call):
+        out = call("cli/stderr.get-stderr")
+        call("io/streams.[method]output-stream.write", out, b"one\ntw")
+        await call("io/streams.[method]output-stream.blocking-write-and-flush", out, "o é\n\xff".encode("latin-1"))
+        instance.dropped("wasi:io/streams/output-stream", out)
+        assert instance.context.guest_lines == ["one", "two \ufffd", "\ufffd"]  # type: ignore[attr-defined]
+
+
+async def test_exit_ends_the_operation() -> None:
+    async with wasi() as (_, call):
+        with pytest.raises(HandlerError, match="called exit with err"):
+            call("cli/exit.exit", {"err": None})
+        with pytest.raises(HandlerError, match="code 3"):
+            call("cli/exit.exit-with-code", 3)
+
+
+# -- with grants -----------------------------------------------------------------------------------------------------
+
+
+async def test_environment_and_arguments_are_what_the_manifest_says() -> None:
+    async with wasi(environment=["A=1", "B=x=y"], arguments=["run", "-v"]) as (_, call):
+        assert sorted(call("cli/environment.get-environment")) == [["A", "1"], ["B", "x=y"]]
+        assert call("cli/environment.get-arguments") == ["run", "-v"]
+
+
+@pytest.mark.parametrize("wrong", ["A", "=1", "A\0=1"])
+async def test_a_variable_of_another_form_refuses_the_spawn(wrong: str) -> None:
+    with pytest.raises(SpawnRefused, match="NAME=value"):
+        async with wasi(environment=[wrong]):
+            raise AssertionError("it was accepted")
+
+
+async def test_clocks_and_waiting_are_the_hosts() -> None:
+    async with wasi(clocks=True) as (_, call):
+        wall = call("clocks/wall-clock.now")
+        assert abs(wall["seconds"] - time.time()) < 60
+        before = call("clocks/monotonic-clock.now")
+        pollable = call("clocks/monotonic-clock.subscribe-duration", 2_000_000)
+        late = call("clocks/monotonic-clock.subscribe-duration", 3_600_000_000_000)
+        assert not call("io/poll.[method]pollable.ready", late)
+        assert await call("io/poll.poll", [late, pollable]) == [1]
+        await call("io/poll.[method]pollable.block", pollable)
+        assert call("clocks/monotonic-clock.now") >= before + 2_000_000
+        past = call("clocks/monotonic-clock.subscribe-instant", 0)
+        assert await call("io/poll.poll", [past]) == [0]
+
+
+async def test_random_bytes_are_the_hosts_with_the_grant() -> None:
+    async with wasi(random=True) as (_, call):
+        assert len(call("random/random.get-random-bytes", 5000)) == 5000
+        assert call("random/random.get-random-bytes", 16) != call("random/random.get-random-bytes", 16)
+        assert call("random/insecure-seed.insecure-seed") != call("random/insecure-seed.insecure-seed")
+        assert 0 <= call("random/random.get-random-u64") < 1 << 64
+
+
+# -- streams ---------------------------------------------------------------------------------------------------------
+
+
+async def test_streams_give_what_is_there_and_end() -> None:
+    async with wasi() as (instance, call):
+        source = instance.table.put(ByteSource(b"abcdefgh"))
+        assert call("io/streams.[method]input-stream.read", source, 3) == b"abc"
+        assert call("io/streams.[method]input-stream.skip", source, 2) == 2
+        assert await call("io/streams.[method]input-stream.blocking-read", source, 100) == b"fgh"
+        assert await refused(call("io/streams.[method]input-stream.blocking-read", source, 1)) == "closed"
+        ready = call("io/streams.[method]input-stream.subscribe", source)
+        assert call("io/poll.[method]pollable.ready", ready)
+
+
+async def test_what_the_system_refuses_is_the_streams_error_with_its_text() -> None:
+    class Broken(InputStream):
+        def read(self, most: int) -> bytes | None:
+            raise OSError(5, "disk on fire")
+
+    async with wasi() as (instance, call):
+        error = refusal(lambda: call("io/streams.[method]input-stream.read", instance.table.put(Broken()), 1))
+        number = error["last-operation-failed"]
+        assert "disk on fire" in call("io/error.[method]error.to-debug-string", number)
+
+
+async def test_more_than_a_stream_has_room_for_is_refused() -> None:
+    class Narrow(OutputStream):
+        def room(self) -> int | None:
+            return 4
+
+    async with wasi() as (instance, call):
+        out = instance.table.put(Narrow())
+        assert call("io/streams.[method]output-stream.check-write", out) == 4
+        error = refusal(lambda: call("io/streams.[method]output-stream.write", out, b"12345"))
+        assert "last-operation-failed" in error
+
+
+async def test_leaked_handles_reach_a_bound_and_a_fresh_instance_has_none() -> None:
+    async with wasi() as (instance, call):
+        for _ in range(MAX_RESOURCES):
+            call("cli/stdin.get-stdin")
+        with pytest.raises(HandlerError, match="lets go of none"):
+            call("cli/stdin.get-stdin")
+        instance.renewed()
+        assert len(instance.table) == 0
+        first = call("cli/stdin.get-stdin")
+        instance.dropped("wasi:io/streams/input-stream", first)
+        instance.dropped("wasi:io/streams/input-stream", first)
+        with pytest.raises(HandlerError, match="gone"):
+            call("io/streams.[method]input-stream.read", first, 1)
+
+
+async def test_polling_waits_for_the_first_and_leaves_nothing_behind() -> None:
+    never = asyncio.Event()
+    async with wasi() as (instance, call):
+        waiting = instance.table.put(Pollable(lambda: False, never.wait))
+        ready = instance.table.put(Pollable.always())
+        assert await call("io/poll.poll", [waiting, ready]) == [1]
+        assert await call("io/poll.poll", []) == []
+        assert len(asyncio.all_tasks()) == 1
+
+
+# -- files -----------------------------------------------------------------------------------------------------------
+
+AT = "filesystem/types.[method]descriptor."
+
+
+@asynccontextmanager
+async def granted(place: Path, *, write: bool = True) -> AsyncIterator[tuple[int, Wasi, Call]]:
+    """A granted directory, opened."""
+    async with wasi(**{"write" if write else "read": [str(place)]}) as (instance, call):
+        ((number, path),) = call("filesystem/preopens.get-directories")
+        assert path == str(place)
+        yield number, instance, call
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """`in/file.txt` to be granted, `out/secret` beside it, and links that lead there."""
+    inside = tmp_path / "in"
+    (inside / "sub").mkdir(parents=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "secret").write_text("not yours")
+    (inside / "file.txt").write_text("hello")
+    (inside / "link").symlink_to(tmp_path / "out")
+    (inside / "link.txt").symlink_to(tmp_path / "out" / "secret")
+    return inside
+
+
+async def test_a_granted_directory_is_read_and_written(place: Path) -> None:
+    async with granted(place) as (root, _, call):
+        file = await call(AT + "open-at", root, [], "file.txt", [], ["read"])
+        assert await call(AT + "read", file, 100, 1) == [b"ello", True]
+        assert call(AT + "get-type", file) == "regular-file"
+        assert (await call(AT + "stat", file))["size"] == 5
+        stream = call(AT + "read-via-stream", file, 2)
+        assert call("io/streams.[method]input-stream.read", stream, 100) == b"llo"
+        made = await call(AT + "open-at", root, [], "sub/new", ["create", "exclusive"], ["write"])
+        assert await call(AT + "write", made, b"0123", 0) == 4
+        out = call(AT + "append-via-stream", made)
+        call("io/streams.[method]output-stream.write", out, b"45")
+        await call(AT + "set-size", made, 5)
+        await call(AT + "sync", made)
+        await call(AT + "rename-at", root, "sub/new", root, "moved")
+        assert (place / "moved").read_bytes() == b"01234"
+        await call(AT + "create-directory-at", root, "more")
+        await call(AT + "remove-directory-at", root, "more")
+        await call(AT + "unlink-file-at", root, "moved")
+        entries = await call(AT + "read-directory", root)
+        names = []
+        while entry := call("filesystem/types.[method]directory-entry-stream.read-directory-entry", entries):
+            names.append((entry["name"], entry["type"]))
+        assert ("file.txt", "regular-file") in names
+        assert ("link", "symbolic-link") in names
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("../out/secret", "not-permitted"),
+        ("sub/../../out/secret", "not-permitted"),
+        ("/etc/passwd", "not-permitted"),
+        ("..", "not-permitted"),
+        ("file.txt\0", "not-permitted"),
+        ("link/secret", "not-directory"),
+        ("link.txt", "loop"),
+        ("file.txt/x", "not-directory"),
+        ("nothing", "no-entry"),
+        ("x" * 300, "name-too-long"),
+    ],
+)
+async def test_no_path_leads_out_of_a_directory(place: Path, path: str, code: str) -> None:
+    async with granted(place) as (root, _, call):
+        assert await refused(call(AT + "open-at", root, [], path, [], ["read"])) == code
+        assert await refused(call(AT + "open-at", root, ["symlink-follow"], path, [], ["read"])) == code
+
+
+async def test_links_are_not_made_nor_read(place: Path) -> None:
+    async with granted(place) as (root, _, call):
+        assert refusal(lambda: call(AT + "symlink-at", root, "/etc", "e")) == "not-permitted"
+        assert refusal(lambda: call(AT + "readlink-at", root, "link")) == "not-permitted"
+        assert (await call(AT + "stat-at", root, [], "link.txt"))["type"] == "symbolic-link"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda call, root: call(AT + "open-at", root, [], "new", ["create"], ["write"]),
+        lambda call, root: call(AT + "open-at", root, [], "file.txt", [], ["write"]),
+        lambda call, root: call(AT + "open-at", root, [], "file.txt", ["truncate"], ["read"]),
+        lambda call, root: call(AT + "unlink-file-at", root, "file.txt"),
+        lambda call, root: call(AT + "create-directory-at", root, "d"),
+        lambda call, root: call(AT + "rename-at", root, "file.txt", root, "x"),
+    ],
+)
+async def test_a_directory_to_read_is_not_changed(place: Path, change: Any) -> None:
+    async with granted(place, write=False) as (root, _, call):
+        assert await refused(change(call, root)) == "read-only"
+    assert (place / "file.txt").read_text() == "hello"
+
+
+async def test_files_are_closed_with_their_handles_and_with_the_instance(place: Path) -> None:
+    def opened() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = opened()
+    async with granted(place) as (root, instance, call):
+        file = await call(AT + "open-at", root, [], "file.txt", [], ["read"])
+        call(AT + "read-via-stream", file, 0)
+        instance.dropped("wasi:filesystem/types/descriptor", file)
+        instance.renewed()
+        assert opened() == before
+    assert opened() == before

@@ -1,0 +1,147 @@
+"""HTTP through the handle: a component in WebAssembly text serves requests, and misbehaves as its path says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from theater_bus.client import ActorHandle
+from theater_bus.core.chain.bodies import Call, HostCall
+from theater_bus.engine import wat2wasm
+from theater_bus.errors import FunctionNotFound, HandlerError, Internal, SpawnRefused, TooLarge, TypeMismatch
+from theater_bus.testing import RunningHost, running_host
+from theater_bus_wasi import Wasi
+
+TEXT = (Path(__file__).parents[3] / "tests" / "guests" / "wat" / "web_component.wat").read_text("utf-8")
+WASM = wat2wasm(TEXT)
+
+
+@pytest_asyncio.fixture
+async def host() -> AsyncIterator[RunningHost]:
+    async with running_host(Wasi) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def web(host: RunningHost) -> ActorHandle:
+    return await host.spawn(WASM, on_failure={"action": "restart"})
+
+
+async def test_a_request_is_served_and_answered_with_status_headers_and_body(web: ActorHandle) -> None:
+    answer = await web.handle_wasi_http_request(
+        "POST", "https", "example.com", "/x?q=7", [("Content-Type", b"text/plain"), ("x", b"1"), ("x", b"2")], b"hello"
+    )
+    assert (answer.status, answer.headers, answer.body, answer.trailers) == (
+        201,
+        (("x-actor", b"wat"),),
+        b"hello",
+        None,
+    )
+
+
+async def test_a_request_is_one_operation_in_the_chain(web: ActorHandle) -> None:
+    await web.handle_wasi_http_request("GET", path_with_query="/")
+    events = [event async for event in web.get_chain()]
+    calls = [event.body for event in events if isinstance(event.body, Call)]
+    assert [one.function for one in calls] == ["wasi:http/incoming-handler.handle"]
+    host_calls = [event.body.function for event in events if isinstance(event.body, HostCall)]
+    assert host_calls[0] == "[method]incoming-request.path-with-query"
+    assert "[static]response-outparam.set" in host_calls
+    assert events[-1].type == "result"
+
+
+async def test_any_caller_can_ask_by_the_name_without_a_version(web: ActorHandle) -> None:
+    answer = await web.call_function(
+        "wasi:http/incoming-handler.handle",
+        {
+            "method": "GET",
+            "scheme": None,
+            "authority": None,
+            "path-with-query": "/",
+            "headers": [],
+            "body": b"b",
+            "trailers": None,
+        },
+    )
+    assert answer == {"status": 201, "headers": [["x-actor", b"wat"]], "body": b"b", "trailers": None}
+    with pytest.raises(FunctionNotFound):
+        await web.call_function("wasi:http/incoming-handler@0.2.3.handle", [1, 2])
+
+
+async def test_a_long_body_comes_in_parts_and_is_put_together(web: ActorHandle) -> None:
+    body = bytes(range(256)) * 3000
+    answer = await web.handle_wasi_http_request("POST", path_with_query="/", body=body)
+    assert answer.body == body
+
+
+@pytest.mark.parametrize("path", ["/t", "/s", "/h", "/2"])
+async def test_a_guest_that_traps_in_the_middle_fails_its_request_only(web: ActorHandle, path: str) -> None:
+    with pytest.raises(Internal) as caught:
+        await web.handle_wasi_http_request("GET", path_with_query=path)
+    assert caught.value.details["reason"] == "unreachable"
+    assert (await web.handle_wasi_http_request("GET", path_with_query="/")).status == 201
+
+
+@pytest.mark.parametrize(("path", "why"), [("/n", "without a response"), ("/l", "before its response was finished")])
+async def test_a_response_that_is_not_whole_is_none(web: ActorHandle, path: str, why: str) -> None:
+    with pytest.raises(HandlerError, match=why):
+        await web.handle_wasi_http_request("GET", path_with_query=path)
+    assert (await web.handle_wasi_http_request("GET", path_with_query="/")).status == 201
+
+
+async def test_a_body_without_end_stops_at_its_bound(host: RunningHost) -> None:
+    web = await host.spawn(WASM, capabilities={"wasi": {"http_body_bytes": 200_000}})
+    with pytest.raises(Internal):
+        await web.handle_wasi_http_request("GET", path_with_query="/b")
+    with pytest.raises(TypeMismatch, match=re.escape("wasi.http_body_bytes")):
+        await web.handle_wasi_http_request("POST", path_with_query="/", body=bytes(200_001))
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"method": ""}, "method"),
+    ({"method": "GE T"}, "method"),
+    ({"path_with_query": "/a b"}, "path_with_query"),
+    ({"path_with_query": "/\r\nx: y"}, "path_with_query"),
+    ({"authority": "a\nb"}, "authority"),
+    ({"headers": [("bad name", b"x")]}, "no name of a header"),
+    ({"headers": [("", b"x")]}, "no name of a header"),
+    ({"headers": [("a", b"x\r\ny: z")]}, "no name of a header"),
+    ({"headers": [("a", b"x" * 70_000)]}, "http_header_bytes"),
+    ({"headers": [("a", b"x")] * 40_000}, "nodes|http_header_bytes"),
+    ({"trailers": [("a\0", b"")]}, "trailers"),
+]
+
+
+@pytest.mark.parametrize(("given", "why"), WRONG)
+async def test_what_is_no_http_never_enters_the_guest(web: ActorHandle, given: dict[str, Any], why: str) -> None:
+    with pytest.raises((TypeMismatch, TooLarge), match=why):
+        await web.handle_wasi_http_request(**({"method": "GET", "path_with_query": "/"} | given))
+    assert [event.type async for event in web.get_chain()] == ["genesis"]
+
+
+async def test_the_sync_facade_has_the_method_too(host: RunningHost, web: ActorHandle) -> None:
+    import asyncio
+
+    from theater_bus.client import connect_sync
+
+    def ask() -> Any:
+        with connect_sync(host.url) as theater:
+            return theater.actor(web.id).handle_wasi_http_request("POST", path_with_query="/", body=b"sync")
+
+    assert (await asyncio.to_thread(ask)).body == b"sync"
+
+
+async def test_a_package_of_another_version_is_named(host: RunningHost) -> None:
+    with pytest.raises(SpawnRefused, match=re.escape("implements version 0.2 of wasi:")):
+        await host.spawn(wat2wasm(TEXT.replace("@0.2.3", "@0.3.0")))
+
+
+async def test_without_the_plugin_the_refusal_names_it() -> None:
+    async with running_host() as bare:
+        with pytest.raises(SpawnRefused, match="theater-bus-wasi"):
+            await bare.spawn(WASM)
