@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 from time import perf_counter, thread_time
@@ -94,10 +94,15 @@ class Scene:
         return await self._stack.enter_async_context(await Connection.open(settings))
 
     async def host(
-        self, *, plugins: tuple[tuple[str, object], ...] = (), telemetry: Telemetry | None = None, **settings: Any
+        self,
+        *,
+        plugins: tuple[tuple[str, object], ...] = (),
+        installed: Collection[str] = ("runtime",),
+        telemetry: Telemetry | None = None,
+        **settings: Any,
     ) -> Host:
-        """A host with the installed plugin `runtime` and the given ones, closed at the end of the test."""
-        registry = await asyncio.to_thread(PluginRegistry.discover, allow=["runtime"], extra=plugins)
+        """A host with these installed plugins and the given ones, closed at the end of the test."""
+        registry = await asyncio.to_thread(PluginRegistry.discover, allow=installed, extra=plugins)
         own = {"servers": (self.server.url,), "namespace": self.namespace, "host_id": f"host-{next(_numbers)}"}
         host = await Host.start(HostSettings(**{**own, **settings}), registry=registry, telemetry=telemetry)
         self._stack.push_async_callback(host.close, 0.0)

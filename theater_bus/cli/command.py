@@ -15,7 +15,7 @@ from click.core import ParameterSource
 
 from theater_bus.cli.invocation import Invocation
 
-__all__ = ["Command", "LazyGroup", "Listed", "ReaderGone", "UsageProblem", "define", "shared_options"]
+__all__ = ["Command", "LazyGroup", "Listed", "ReaderGone", "UsageProblem", "adopt", "define", "shared_options"]
 
 _SHARED_SECTION: Final = "Options of every command"
 
@@ -136,6 +136,15 @@ class Command(_Sectioned):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.params.extend(shared_options())
+
+
+def adopt(command: click.Command) -> click.Command:
+    """Give a plugin's command, and those below it, the options of every command, but none whose name it uses itself."""
+    taken = {word for parameter in command.params for word in parameter.opts}
+    command.params.extend(option for option in shared_options() if taken.isdisjoint(option.opts))
+    for below in command.commands.values() if isinstance(command, click.Group) else ():
+        adopt(below)
+    return command
 
 
 def define(name: str, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:

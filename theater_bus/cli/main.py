@@ -12,7 +12,7 @@ from typing import Final
 
 import click
 
-from theater_bus.cli.command import LazyGroup, Listed, ReaderGone
+from theater_bus.cli.command import LazyGroup, Listed, ReaderGone, adopt
 from theater_bus.cli.exit_code import ExitCode
 from theater_bus.cli.failure import failure_of, report
 from theater_bus.cli.invocation import Invocation
@@ -87,7 +87,7 @@ def _of_plugins(name: str) -> click.Command | None:
         return None
     module, _, attribute = target.partition(":")
     found: click.Command = getattr(import_module(module), attribute)
-    return found
+    return adopt(found)
 
 
 cli = LazyGroup(

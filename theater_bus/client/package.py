@@ -1,6 +1,6 @@
 """What to spawn, made ready for the wire: the manifest as it was given, the module's bytes or its digest.
 
-Source: wire protocol, "Large answers" (over the wire a package is named by digest only).
+Source: wire protocol, "Large answers" (over the wire a package is named by digest or reference).
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from theater_bus.host.journal import Journal
 from theater_bus.host.operation import Operation
 from theater_bus.host.outbox import Outbox
 from theater_bus.host.package import ActorType, FunctionEntry, Package, make_actor_type, read_package
+from theater_bus.plugins import bounded
 from theater_bus.telemetry import ActorAttributes
 
 if TYPE_CHECKING:
@@ -317,8 +318,7 @@ class Spawner:
         actor.calls = HostCalls(actor, self._bound(actor), host.registry.host_call_middleware)
         for name, instance in actor.capabilities.items():
             try:
-                async with asyncio.timeout(CAPABILITY_START_S):
-                    await instance.start()
+                await bounded(instance.start, CAPABILITY_START_S)
             except TimeoutError:
                 raise SpawnRefused(f"capability {name!r} did not start within {CAPABILITY_START_S:g} s") from None
             except Exception as error:
@@ -338,7 +338,9 @@ class Spawner:
             instance = capability.cls(context, granted.settings[name])
             if snapshot is not None:
                 instance.restore(snapshot)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # nothing is awaited here, so that a cancellation is the capability's own
             raise SpawnRefused(f"capability {name!r} cannot be made: {type(error).__name__}: {error}") from error
         actor.capabilities[name] = instance
 

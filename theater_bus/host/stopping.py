@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from theater_bus.core.chain.bodies import Exit
 from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.errors import ActorError, Cancelled
+from theater_bus.plugins import bounded
 
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
@@ -143,8 +144,7 @@ async def stop_capabilities(actor: Actor) -> None:
     steps = [(name, capability.stop) for name, capability in reversed(list(actor.capabilities.items()))]
     for name, stop in steps + [(name, context.close) for name, context in actor.contexts.items()]:
         try:
-            async with asyncio.timeout(CAPABILITY_STOP_S):
-                await stop()
+            await bounded(stop, CAPABILITY_STOP_S)
         except TimeoutError:
             log.warning("capability did not stop within %s s: %s of %s", CAPABILITY_STOP_S, name, actor.identity.id)
         except Exception:

@@ -52,8 +52,8 @@ class _HostDesk:
             wasm = await host.packages.by_reference(manifest.package_reference)
         else:
             raise SpawnRefused(
-                "over the wire a package is named by digest only. Fix: put the module where the host finds it "
-                "(serve --packages DIR) and send its SHA-256, or use `theater-bus spawn`"
+                "over the wire a package is named by digest or reference, and a path is neither. Fix: put the module "
+                "where the host finds it (serve --packages DIR) and send its SHA-256, or use `theater-bus spawn`"
             )
         actor = await host.spawn(
             SpawnRequest(

@@ -2,6 +2,7 @@
 
 from theater_bus.plugins.adopted import AdoptedFunction, adopt
 from theater_bus.plugins.binding import WrongArguments
+from theater_bus.plugins.bounded import bounded
 from theater_bus.plugins.discovery import GROUP, Found, Plugin, find
 from theater_bus.plugins.foreign import ForeignFunction, foreign_function, is_compatible, unversioned
 from theater_bus.plugins.hookspecs import HOOK_NAMES
@@ -30,6 +31,7 @@ __all__ = [
     "PluginRegistry",
     "WrongArguments",
     "adopt",
+    "bounded",
     "compile_capability",
     "find",
     "foreign_function",

@@ -68,7 +68,10 @@ class Hookspecs:
 
     @hookspec
     def theater_cli(self) -> Mapping[str, str]:  # type: ignore[empty-body]
-        """Subcommands: command name → `module:attribute` of a click command, imported when called."""
+        """Subcommands: command name → `module:attribute` of a click command, imported when called.
+
+        It gets the options of every command; `click.pass_obj` hands it what they say: `out`, `namespace`, `theater()`.
+        """
 
     @hookspec
     def theater_package_resolvers(self) -> Mapping[str, Callable[[str], Awaitable[bytes]]]:  # type: ignore[empty-body]

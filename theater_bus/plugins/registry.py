@@ -5,7 +5,6 @@ Made once when a host starts, then read only. pluggy is not called for any messa
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from theater_bus.capability import Authorizer, HostCallMiddleware, OperationMiddleware
 from theater_bus.core.values.types import Interface
 from theater_bus.errors import PluginError
+from theater_bus.plugins.bounded import bounded
 from theater_bus.plugins.discovery import Found, Plugin, find, load
 from theater_bus.plugins.interface import CapabilityType
 from theater_bus.plugins.offer import Offer, collect
@@ -106,16 +106,14 @@ class PluginRegistry:
         ]
 
     async def _run_one(self, plugin: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> HookResult:
-        bound = asyncio.timeout(self._bound_s)
+        async def call() -> Any:
+            value = function(**_accepted(function, arguments))
+            return await value if inspect.isawaitable(value) else value
+
         try:
-            async with bound:
-                value = function(**_accepted(function, arguments))
-                if inspect.isawaitable(value):
-                    value = await value
-            return HookResult(plugin, value, None)
+            return HookResult(plugin, await bounded(call, self._bound_s), None)
         except Exception as error:  # noqa: BLE001  it is handed to the caller under the plugin's name
-            late = TimeoutError(f"it did not end within {self._bound_s:g} s")
-            return HookResult(plugin, None, late if bound.expired() else error)
+            return HookResult(plugin, None, error)
 
     def _accept(self, plugin: Plugin) -> Offer | None:
         try:

@@ -82,6 +82,14 @@ ALERTS = (
         "The log event actor.restarted names them and why.",
     ),
     Alert(
+        "TheaterUndelivered",
+        "increase({theater.outbox.undelivered}[10m]) > 0",
+        0,
+        "warning",
+        "Actors of {{ $labels.instance }} gave up what they had sent: {{ $labels.error_type }}.",
+        "The log event outbox.undelivered names sender and target; the sender's chain has it as a control event.",
+    ),
+    Alert(
         "TheaterReconnects",
         "increase({theater.bus.reconnects}[10m]) > 3",
         0,

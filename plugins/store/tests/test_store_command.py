@@ -78,5 +78,6 @@ async def test_text_is_for_people(
     where = ["--data", str(tmp_path)] if system == "directory" else []
     shared = ["-s", host.url, "-n", host.theater.namespace]
     for words, expected in ((["list"], "keeper"), (["gc"], f"{store}: removed 0 contents, 0 bytes")):
-        assert await asyncio.to_thread(run, [*shared, "store", *words, *where]) == 0
-        assert expected in capsys.readouterr().out
+        for line in ([*shared, "store", *words, *where], ["store", *words, *where, *shared]):
+            assert await asyncio.to_thread(run, line) == 0
+            assert expected in capsys.readouterr().out

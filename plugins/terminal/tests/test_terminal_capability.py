@@ -323,7 +323,13 @@ async def test_a_host_without_a_terminal_says_so_and_still_writes(
     other = await start_harness(Terminal, ALL)
     with pytest.raises(CapabilityError, match="standard input is a file"):
         await other.call("enable-input")
-    for one in (read, file):
+    null = os.open(os.devnull, os.O_RDWR)
+    monkeypatch.setattr(console, "CONSOLE", Console(null, null, null))
+    service = await start_harness(Terminal, ALL)
+    with pytest.raises(CapabilityError, match="cannot be used: operation not permitted"):
+        await service.call("enable-input")
+    assert await service.call("write-stdout", b"nowhere") == 7
+    for one in (read, file, null):
         os.close(one)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import pytest_asyncio
 
 from theater_bus.capability import Capability, CapabilityError, HostCall, HostCallMiddleware
 from theater_bus.core.chain.bodies import Checkpoint
-from theater_bus.errors import ActorError, ActorExists, Cancelled, Internal, Overloaded, PluginError
+from theater_bus.errors import ActorError, ActorExists, Cancelled, Internal, Overloaded, PluginError, Unavailable
 from theater_bus.host import outbox
 from theater_bus.host.actor import Actor
+from theater_bus.host.chain import FileStore
 from theater_bus.host.host import Host
 from theater_bus.plugins import compile_capability
 from theater_bus.telemetry import REGISTRY, Telemetry
@@ -275,6 +277,40 @@ async def test_a_recovery_that_fails_leaves_no_send_running(
     second = await post.host(data_dir=tmp_path)
     assert list(second.actors) == []
     assert [task for task in asyncio.all_tasks() if task.get_name().startswith("theater-bus outbox")] == []
+
+
+async def test_nothing_leaves_before_the_chain_has_the_operation(
+    post: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+    append = FileStore.append
+
+    def hold(self: FileStore, actor: str, segments: Any, on_done: Any) -> None:
+        held.append((partial(append, self, actor, segments, on_done), on_done))
+
+    host = await post.host(data_dir=tmp_path)
+    actor = await post.spawn(host, "a", manifest=DURABLE)
+    await post.spawn(host, "b")
+    await eventually(lambda: actor.journal.ahead == 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(FileStore, "append", hold)
+        for refused in (True, False):
+            asked = post.start(post.call("a", "relay", "b", "add", "[5]"))
+            await eventually(lambda: held)
+            ((go_on, on_done),) = held
+            held.clear()
+            assert await post.call("b", "add", 0) == 0
+            assert waiting(actor) == 1
+            assert not asked.done()
+            if refused:
+                on_done(Unavailable("the disk is full"))
+                assert (await post.error(asked)).code == "unavailable"
+                assert waiting(actor) == 0
+            else:
+                go_on()
+                assert await asked == "accepted"
+    assert await sum_of(post, "b", 5) == 5
+    assert [one.outbox.number for one in await bodies(post, "b", "call") if one.outbox] == [1]
 
 
 async def test_an_orderly_stop_keeps_what_was_not_delivered_in_its_checkpoint(post: Stage, tmp_path: Path) -> None:

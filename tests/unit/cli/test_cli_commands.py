@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from theater_bus.cli.command import LazyGroup
+from theater_bus.cli.command import LazyGroup, adopt
 from theater_bus.cli.main import COMMANDS, cli, run
 
 HEAVY = ("asyncio", "nats", "wasmtime", "opentelemetry", "pydantic", "pluggy", "rich", "msgpack", "structlog")
@@ -173,3 +173,22 @@ def test_the_shell_is_offered_the_commands() -> None:
 def test_a_group_knows_its_commands_without_importing_them() -> None:
     assert isinstance(cli, LazyGroup)
     assert set(COMMANDS) == set(cli.listed)
+
+
+def test_a_plugins_commands_take_the_options_of_every_command_and_keep_their_own() -> None:
+    @click.group("shelf")
+    def shelf() -> None:
+        pass
+
+    @shelf.command("look")
+    @click.option("-n", "--number", type=int)
+    def look(number: int) -> None:
+        pass
+
+    for _ in range(2):
+        assert adopt(shelf) is shelf
+    options = [word for parameter in look.params for word in parameter.opts]
+    assert options.count("-n") == 1
+    assert {"--number", "--server", "--output"} <= set(options)
+    assert "--namespace" not in options
+    assert [word for parameter in shelf.params for word in parameter.opts].count("--server") == 1

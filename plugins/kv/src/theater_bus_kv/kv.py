@@ -115,7 +115,7 @@ class Kv(Capability):
         """End a watch."""
         watching = self._watches.pop(name, None)
         if watching is None:
-            raise CapabilityError(f"nothing is watched under the name {name!r}")
+            raise CapabilityError(f"nothing is watched under the name {name!r:.80}")
         self.context.on_operation_end(partial(self._was_removed, name, watching))
         self.context.snapshot_changed()
 

@@ -83,7 +83,7 @@ class Nats(Capability):
         """Answer a message that wants a reply, when the operation has taken effect."""
         message = self._inbound.reply_to(id)
         if message is None:
-            raise CapabilityError(f"no message {id!r} waits for a reply: it wanted none, has one, or came long ago")
+            raise CapabilityError(f"no message {id!r:.80} waits for a reply: it wanted none, has one, or came long ago")
         self.context.on_operation_end(partial(self._was_answered, id, message))
         with _refusals():
             self.context.queue_reply(message.reply, data, _map(headers))
@@ -136,7 +136,7 @@ class Nats(Capability):
         """End a subscription, or leave a consumer."""
         interest = self._interests.pop(name, None)
         if interest is None:
-            raise CapabilityError(f"nothing is subscribed or consumed under the name {name!r}")
+            raise CapabilityError(f"nothing is subscribed or consumed under the name {name!r:.80}")
         self.context.on_operation_end(partial(self._was_removed, interest))
         self.context.snapshot_changed()
 
@@ -215,7 +215,7 @@ class Nats(Capability):
             message = consuming.held(id)
             if message is not None:
                 return consuming, message
-        raise CapabilityError(f"no message {id!r} of a stream is being handled")
+        raise CapabilityError(f"no message {id!r:.80} of a stream is being handled")
 
     # -- its life ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from theater_bus.capability import (
     ENDPOINTS,
     FLAG,
     NUMBER,
+    OWN,
     STRINGS,
     Capability,
     CapabilityError,
@@ -65,8 +66,8 @@ class Tcp(Capability):
         chunk_bytes: Annotated[int, NUMBER, Field(ge=1, le=1 << 20)] = 65_536
         connect_ms: Annotated[int, NUMBER, Field(ge=1, le=3_600_000)] = 10_000
         handshake_ms: Annotated[int, NUMBER, Field(ge=1, le=3_600_000)] = 10_000
-        client_tls: bool = False
-        server_tls: bool = False
+        client_tls: Annotated[bool, OWN] = False
+        server_tls: Annotated[bool, OWN] = False
 
     def __init__(self, context: Context, settings: Settings) -> None:
         super().__init__(context, settings)

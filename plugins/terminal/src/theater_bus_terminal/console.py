@@ -16,7 +16,7 @@ import threading
 import tty
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 __all__ = ["CONSOLE", "Console", "NoTerminal"]
 
@@ -25,6 +25,7 @@ ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 WATCHED = (*ENDING, signal.SIGINT, signal.SIGWINCH)
 
 Told = Callable[[int], None]
+T = TypeVar("T")
 
 
 class NoTerminal(Exception):
@@ -118,10 +119,10 @@ class Console:
 
     # -- without waiting -----------------------------------------------------------------------------------------------
 
-    def open(self, fd: int, flags: int) -> int:
-        """The same file or terminal, opened once more so that it never waits, and others who use `fd` still may.
+    def open(self, fd: int, flags: int, use: Callable[[int], T]) -> T:
+        """`use` of the same file or terminal, opened once more so that it never waits, and others of `fd` still may.
 
-        Raises `NoTerminal`.
+        Raises `NoTerminal`, also for what nobody can wait for, such as `/dev/null`.
         """
         try:
             kind = os.fstat(fd).st_mode
@@ -130,7 +131,12 @@ class Console:
             if flags == os.O_RDONLY and _is_terminal(fd):
                 self._check_foreground(fd)
             append = os.O_APPEND if stat.S_ISREG(kind) else 0
-            return os.open(f"/proc/self/fd/{fd}", flags | append | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            opened = os.open(f"/proc/self/fd/{fd}", flags | append | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+            try:
+                return use(opened)
+            except BaseException:
+                os.close(opened)
+                raise
         except OSError as error:
             raise NoTerminal(
                 f"descriptor {fd} of the host cannot be used: {os.strerror(error.errno or 0).lower()}"

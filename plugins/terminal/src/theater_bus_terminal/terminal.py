@@ -154,7 +154,7 @@ class Terminal(Capability):
             raise CapabilityError(f"the terminal is in use by actor {self._console.owner_name}")
         try:
             if fd not in self._outputs:
-                self._outputs[fd] = self._console.open(fd, os.O_WRONLY), Harmless()
+                self._outputs[fd] = self._console.open(fd, os.O_WRONLY, int), Harmless()
             opened, harmless = self._outputs[fd]
             await write_all(opened, data if self.settings.control else harmless(data))
         except NoTerminal as error:
@@ -168,7 +168,7 @@ class Terminal(Capability):
     def _read(self) -> None:
         try:
             self._take()
-            self._reader = Reader(self._console.open(self._console.stdin, os.O_RDONLY), self._came)
+            self._reader = self._console.open(self._console.stdin, os.O_RDONLY, partial(Reader, on_data=self._came))
         except NoTerminal as error:
             self._let_go()
             raise CapabilityError(str(error)) from error

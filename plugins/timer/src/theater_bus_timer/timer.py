@@ -169,7 +169,7 @@ class Timer(Capability):
     def _clear(self, name: str, kind: str) -> None:
         timer = self._timers.get(name)
         if timer is None or (timer.interval_ms is None) != (kind == "one-shot"):
-            raise CapabilityError(f"there is no {kind} {name!r}")
+            raise CapabilityError(f"there is no {kind} {name!r:.80}")
         self._remove(timer)
         if timer.take_back is not None:
             timer.take_back()
