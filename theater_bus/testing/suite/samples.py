@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, Final
 
 from theater_bus.core.values.types import (
@@ -21,8 +21,8 @@ from theater_bus.core.values.types import (
 
 __all__ = ["hostile_calls", "ordinary"]
 
-CALLS_MOST: Final = 24
-"""How many hostile calls of one function."""
+CALLS_MOST: Final = 32
+"""How many hostile calls of one function; every parameter gets its turn."""
 
 _TEXTS: Final = ("", "\0", "../../etc/passwd", "*.>", "a\r\nb: c", "x" * 100_000, "http://127.0.0.1:1/", "💥" * 100)
 _BYTES: Final = (b"", b"\0" * 100_000, b"\xff\xfe")
@@ -75,11 +75,11 @@ def ordinary(declared: Type) -> Any:
 def hostile_calls(function: Function) -> list[list[Any]]:
     """Arguments of the right types that nobody sends by accident: one parameter hostile, the others ordinary."""
     usual = [ordinary(param.type) for param in function.params]
-    calls = (
-        [*usual[:place], value, *usual[place + 1 :]]
+    columns = [
+        [[*usual[:place], value, *usual[place + 1 :]] for value in _hostile(param.type)]
         for place, param in enumerate(function.params)
-        for value in _hostile(param.type)
-    )
+    ]
+    calls = (call for row in zip_longest(*columns) for call in row if call is not None)
     return list(islice(calls, CALLS_MOST)) if function.params else [[]]
 
 
@@ -113,6 +113,10 @@ def _hostile(declared: Type) -> list[Any]:
             return [_case(one.name, one.payload) for one in cases]
         case OptionOf(inner):
             return [None, *_hostile(inner)]
+        case Flags(_, names):
+            return [[], list(names)] if names else [0]
+        case ResultOf(_, err):
+            return [{"err": None if err is None else ordinary(err)}]
         case Dynamic():
             return [None, "", 1 << 60, {}]
     return []
