@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import ssl
 from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from theater_bus import ActorError
 from theater_bus.capability import (
     ENDPOINTS,
     FLAG,
@@ -25,24 +23,22 @@ from theater_bus.capability import (
     Capability,
     CapabilityError,
     Context,
-    Secret,
     hide_secrets,
-    is_public,
-    plain_address,
 )
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus_tcp.certificate import HostSettings
-from theater_bus_tcp.connection import CLIENT, ON_DATA, Connection
-from theater_bus_tcp.endpoint import Endpoint, Reach, bound_socket, connected_socket, parse_endpoint
+from theater_bus_tcp.connection import ON_DATA, Connection
+from theater_bus_tcp.dialing import dial
+from theater_bus_tcp.endpoint import Reach, bound_socket, parse_endpoint
+from theater_bus_tcp.handing import Handing
 from theater_bus_tcp.holding import Holding
 from theater_bus_tcp.listener import Listener
-from theater_bus_tcp.wire import LINGER_S, HandshakeFailed, Lost, Wire, reason_of
+from theater_bus_tcp.outgoing import with_secrets
+from theater_bus_tcp.wire import HandshakeFailed, Lost
 
 __all__ = ["Tcp"]
 
-HANDLE_TRANSFER = f"{CLIENT}.handle-connection-transfer"
 CLOSE_S = 1.0
-_HANDLE = re.compile(rb"(?<![A-Za-z0-9_-])secret:[A-Za-z0-9_-]{1,64}(?![A-Za-z0-9_-])")
 
 
 class Tcp(Capability):
@@ -72,6 +68,7 @@ class Tcp(Capability):
     def __init__(self, context: Context, settings: Settings) -> None:
         super().__init__(context, settings)
         self._holding = Holding(context, settings)
+        self._handing = Handing(self._holding)
         self._connect = Reach("connect", settings.connect)
         self._listen = Reach("listen", settings.listen)
         self._restored: list[tuple[str, str]] = []
@@ -88,36 +85,12 @@ class Tcp(Capability):
         self._holding.take_place()
         try:
             addresses = await self._connect.addresses(endpoint, self.settings.connect_ms / 1000)
-            wire = await self._connected(endpoint, addresses, is_tls)
+            context = await self._holding.switchboard.contexts.client() if is_tls else None
+            wire = await dial(endpoint, addresses, context, self.settings)
         except BaseException:
             self._holding.free_place()
             raise
         return self._opened(self._holding.hold(wire, endpoint.host, is_pending=False))
-
-    async def _connected(self, endpoint: Endpoint, addresses: list[str], is_tls: bool) -> Wire:
-        loop, wire = asyncio.get_running_loop(), Wire(self.settings.chunk_bytes)
-        context = await self._holding.switchboard.contexts.client() if is_tls else None
-        sock = await connected_socket(endpoint, addresses, self.settings.connect_ms / 1000)
-        try:
-            if context is None:
-                await loop.create_connection(lambda: wire, sock=sock)
-                return wire
-            wire.is_tls = True
-            await loop.create_connection(
-                lambda: wire,
-                sock=sock,
-                ssl=context,
-                server_hostname=endpoint.host,
-                ssl_handshake_timeout=self.settings.handshake_ms / 1000,
-                ssl_shutdown_timeout=LINGER_S,
-            )
-        except (OSError, ssl.SSLError) as error:
-            sock.close()
-            raise CapabilityError(f"TLS with {endpoint.at()} failed: {reason_of(error)}") from error
-        except BaseException:
-            sock.close()
-            raise
-        return wire
 
     def listen(self, address: str) -> str:
         """A listener on ADDRESS:PORT."""
@@ -187,7 +160,7 @@ class Tcp(Capability):
     async def send(self, connection_id: str, data: bytes) -> int:
         """Send all of the data, with the values of secrets in the place of their handles."""
         connection = self._open(connection_id)
-        sent = await self._with_secrets(connection, data)
+        sent = await with_secrets(self.context, connection, data)
         try:
             await connection.wire.write(sent)
         except Lost as error:
@@ -238,20 +211,6 @@ class Tcp(Capability):
             raise CapabilityError(f"connection {connection.id} is pending. Fix: activate it first")
         return connection
 
-    async def _with_secrets(self, connection: Connection, data: bytes) -> bytes:
-        handles = set(_HANDLE.findall(data))
-        if not handles:
-            return data
-        host = plain_address(connection.host.strip("[]")) or connection.host
-        address = plain_address(connection.peer.rpartition(":")[0].strip("[]"))
-        if not connection.wire.is_tls and (address is None or is_public(address)):
-            raise CapabilityError(
-                f"a secret goes to {connection.host} with TLS only. Fix: connect to tls://HOST:PORT, or upgrade first"
-            )
-        found: dict[bytes, Secret] = {one: await self.context.secret(one.decode(), host) for one in handles}
-        connection.secrets = tuple({one.handle: one for one in (*connection.secrets, *found.values())}.values())
-        return _HANDLE.sub(lambda match: found[match[0]].reveal().encode(), data)
-
     # -- addresses -----------------------------------------------------------------------------------------------------
 
     def peer_address(self, connection_id: str) -> str:
@@ -271,75 +230,11 @@ class Tcp(Capability):
 
     async def transfer(self, connection_id: str, target_actor: str) -> None:
         """Hand a connection over, and wait until the target has dealt with it; it comes back where that fails."""
-        connection = self._holding.find(connection_id)
-        target = self._target(connection, target_actor)
-        heard: asyncio.Future[ActorError | None] = asyncio.get_running_loop().create_future()
-        with self._holding.switchboard.waiting(self.context.actor.id, target_actor):
-            self._holding.give(connection, target)
-            call = target.calls.put(HANDLE_TRANSFER, [connection.id], partial(_settle, heard))
-            ended = asyncio.ensure_future(self._ended(target))
-            try:
-                await asyncio.wait((heard, ended), return_when=asyncio.FIRST_COMPLETED)
-            except asyncio.CancelledError:
-                if call.take_back():
-                    self._return(connection, target)
-                raise
-            finally:
-                ended.cancel()
-        error = heard.result() if heard.done() else None
-        if not heard.done():
-            raise CapabilityError(f"{target_actor} ended before it had dealt with the connection, which is closed")
-        if error is not None:
-            self._return(connection, target)
-            raise CapabilityError(f"{target_actor} did not take the connection, which is back: {error}")
-
-    async def _ended(self, target: Holding) -> None:
-        board = self._holding.switchboard
-        while board.holdings.get(target.context.actor.id) is target:
-            await board.changed.wait()
-
-    def _return(self, connection: Connection, target: Holding) -> None:
-        """Take back what the target has not taken, unless the target closed it or its place is gone meanwhile."""
-        if connection.holder is not target:
-            return
-        try:
-            target.give(connection, self._holding)
-        except CapabilityError:
-            target.drop(connection)
+        await self._handing.wait(self._holding.find(connection_id), target_actor)
 
     def transfer_async(self, connection_id: str, target_actor: str) -> None:
         """Hand a connection over; it is closed where the target fails at it."""
-        connection = self._holding.find(connection_id)
-        target = self._target(connection, target_actor)
-        self._holding.give(connection, target)
-
-        def heard(error: ActorError | None) -> None:
-            if error is not None:
-                target.context.report_failure(f"connection {connection.id} is closed, since it was not taken: {error}")
-                target.drop(connection)
-
-        target.calls.put(HANDLE_TRANSFER, [connection.id], heard)
-
-    def _target(self, connection: Connection, actor: str) -> Holding:
-        """What the target holds. Raises `CapabilityError` for one that may not be handed this connection."""
-        target = self._holding.switchboard.holdings.get(actor)
-        if target is None:
-            raise CapabilityError(f"no actor {actor!r:.80} with the capability tcp runs on this host")
-        if target is self._holding:
-            raise CapabilityError(f"connection {connection.id} is this actor's already. Fix: activate it")
-        if not target.settings.transfers:
-            raise CapabilityError(
-                f"{actor} takes no connections from others. Fix: `transfers = true` under [capabilities.tcp] in its "
-                "manifest"
-            )
-        if not target.context.has_export(HANDLE_TRANSFER):
-            raise CapabilityError(
-                f"{actor} has no {HANDLE_TRANSFER}. Fix: export `{HANDLE_TRANSFER}: func(state: S, connection-id: "
-                "string) -> result<tuple<S>, string>`"
-            )
-        if connection.is_ending:
-            raise CapabilityError(f"connection {connection.id} has ended: its on-close is on its way")
-        return target
+        self._handing.go_on(self._holding.find(connection_id), target_actor)
 
     # -- TLS -----------------------------------------------------------------------------------------------------------
 
@@ -416,8 +311,3 @@ class Tcp(Capability):
             self._restored = [(f"listener-{int(id.rpartition('-')[2])}", str(at)) for id, at in json.loads(snapshot)]
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(f"this is no snapshot of listeners: {error!r}") from error
-
-
-def _settle(heard: asyncio.Future[ActorError | None], error: ActorError | None) -> None:
-    if not heard.done():
-        heard.set_result(error)

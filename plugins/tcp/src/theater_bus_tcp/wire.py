@@ -36,6 +36,7 @@ class Wire(asyncio.BufferedProtocol):
     """The host's side of one connection. `on_lost`, where it is set, is called once when its socket is closed.
 
     Between `watch` and `unwatch`, `on_readable` is called when there is something to `take` or the end was reached.
+    `is_verified` says that the other side is a server that has proved its name.
     """
 
     def __init__(self, chunk_bytes: int) -> None:
@@ -51,6 +52,7 @@ class Wire(asyncio.BufferedProtocol):
         self._changed: Event | None = None
         self._linger: asyncio.TimerHandle | None = None
         self.is_tls = False
+        self.is_verified = False
         self.has_ended = False
         self.is_lost = False
         self.why_lost = ""
@@ -228,6 +230,7 @@ class Wire(asyncio.BufferedProtocol):
             self._fail_handshake()
             raise HandshakeFailed("the other side closed the connection")
         self.is_tls = True
+        self.is_verified = server_name is not None
         self._use(found)
 
     def _fail_handshake(self) -> None:
