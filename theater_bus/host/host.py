@@ -470,7 +470,7 @@ class Host:
         """Keep an object as long as the actor's chain is kept; returns its digest."""
         if actor.type.manifest.chain.durability == "file" and self.file_store is not None:
             return await self.file_store.keep(data)
-        return sha256(data).digest()
+        return (await asyncio.to_thread(sha256, data)).digest()
 
     async def kept(self, actor: Actor, digest: bytes) -> bytes | None:
         """An object that is kept with the actor's chain."""

@@ -158,6 +158,20 @@ async def test_a_group_whose_restart_fails_half_way_begins_anew_as_a_whole(start
     assert [params[0] for _, params in found.context.enqueued] == ["child-2"]
 
 
+async def test_one_of_a_group_that_is_given_up_is_told_and_stays_away(start_harness: Any, eventually: Any) -> None:
+    found = await two(start_harness, {"strategy": "one-for-all", "backoff_ms": 30_000})
+    children, context = found.context.children, found.context
+    children.refusals = [Overloaded("no room, says the test")]
+    children.end_child(ChildEnd("child-2", "failed", None, "guest-trap", "trap"))
+    await eventually(lambda: context.failures and children.ids() == [])
+    await found.call("stop-child", "child-1")
+    assert [params[0] for _, params in context.enqueued] == ["child-2", "child-1"]
+    assert context.enqueued[1][0] == f"{H}.handle-child-external-stop"
+    assert [one.id for one in read_snapshot(found.instance.snapshot()).children] == ["child-2"]
+    await found.instance._keeper.begin_again(found.instance._keeper._table["child-1"])
+    assert (children.ids(), list(found.instance._keeper._table)) == ([], ["child-2"])
+
+
 async def test_a_snapshot_brings_back_children_subscriptions_and_what_was_not_told(start_harness: Any) -> None:
     before = await two(start_harness, {"strategy": "one-for-one"})
     await before.call("subscribe-to-child", "child-1")

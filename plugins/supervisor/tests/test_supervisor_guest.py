@@ -594,9 +594,27 @@ async def test_a_restart_that_is_refused_is_tried_again_and_counted(
         await crash(host, "boss-1")
         await eventually(lambda: running.failure_note is not None and "could not be restarted" in running.failure_note)
         with pytest.raises(GuestError, match="boss-1 is being restarted"):
-            await boss.call_function("stop", ["boss-1"])
+            await boss.call_function("restart", ["boss-1"])
     await eventually(lambda: "boss-1" in host.host.actors and not keeper(host)._table["boss-1"].is_renewed)
     assert await boss.call_function("list") == ["boss-1"]
+
+
+async def test_a_child_that_waits_for_its_restart_can_be_stopped(start_host: Any, eventually: Any) -> None:
+    settings = {"strategy": "one-for-one", "backoff_ms": 30_000, "max_restarts": 1000}
+    host, boss = await started(start_host, settings=settings)
+    await spawned(boss, CHAOS.wasm, "boss-1", FAILS)
+    before = {"boss-1": host.host.actors["boss-1"]}
+    await crash(host, "boss-1")
+    await new(host, eventually, before, "boss-1")
+    await crash(host, "boss-1")
+    await eventually(lambda: keeper(host)._table["boss-1"].is_renewed and "boss-1" not in host.host.actors)
+    await boss.call_function("stop", ["boss-1"])
+    with pytest.raises(GuestError, match="is no child of this actor"):
+        await boss.call_function("stop", ["boss-1"])
+    assert await boss.call_function("list") == []
+    await spawned(boss, COUNTER.wasm, "boss-1")
+    assert (await boss.call_function("list"), list(keeper(host)._used.values())) == (["boss-1"], [1])
+    assert [one.split()[:2] for one in await _heard(boss, 2)] == [["error", "boss-1"]] * 2
 
 
 async def test_the_end_of_a_supervisor_ends_its_restarts(start_host: Any, eventually: Any) -> None:

@@ -105,9 +105,14 @@ class Keeper:
 
     async def begin_again(self, child: Child) -> None:
         """Start a child that has ended, under its id. Raises what the host refuses."""
-        assert child.spec is not None
+        if child.is_unwanted or child.spec is None:
+            self._remove(child)
+            return
         await self._context.children.spawn(child.spec, child.id)
-        child.is_renewed = child.is_stopped = False
+        self._began_again(child)
+
+    def _began_again(self, child: Child) -> None:
+        child.is_renewed = child.is_stopped = child.is_told = False
         if child.is_unwanted:
             self._context.children.end(child.id, at_once=True)
         elif child.is_watched:
@@ -116,11 +121,22 @@ class Keeper:
     def find(self, child_id: str) -> Child | None:
         """A child by its id; None for one that others have spawned for this actor. Raises `CapabilityError`."""
         child = self._table.get(child_id)
-        if child is not None and child.is_renewed:
+        if child is not None and child.is_renewed and not child.is_unwanted:
             raise CapabilityError(f"{child_id} is being restarted. Fix: ask again when it runs")
         if child_id not in self._context.children.ids() or (child is not None and not child.is_own):
             raise CapabilityError(f"{child_id[:64]!r} is no child of this actor, or it has ended")
         return child
+
+    def give_up(self, child_id: str) -> bool:
+        """Restart a child no more that waits for its restart; False for one that does not."""
+        child = self._table.get(child_id)
+        if child is None or not child.is_renewed or not child.is_own or child_id in self._context.children.ids():
+            return False
+        child.is_unwanted = True
+        if not child.is_told:
+            self.teller.end(ChildEnd(child_id, "shutdown"))
+        self._context.snapshot_changed()
+        return True
 
     def meet(self, child_id: str) -> Child:
         """Take in a child that others have spawned: it can be watched, and not be started again."""
@@ -183,6 +199,7 @@ class Keeper:
             self.gone(child, end)
             return
         self.teller.end(end)
+        child.is_told = True
         self._context.snapshot_changed()
         self._restarter.restart(child)
 
@@ -208,6 +225,9 @@ class Keeper:
         return sorted(found, key=lambda child: child.number)
 
     def _add(self, child_id: str, spec: ChildSpec | None, manifest: str, package: str) -> Child:
+        before = self._table.get(child_id)
+        if before is not None:  # it was given up, and its restart has not noticed yet
+            self._remove(before)
         self._born += 1
         waits = delays(self._settings.window_s, self._settings.backoff_ms)
         child = self._table[child_id] = Child(child_id, self._born, spec, manifest, package, waits)

@@ -19,9 +19,9 @@ class Child:
     """A child. `number` is its place in the order of birth, which restarts do not change.
 
     `manifest` and `package` are references to what its spec holds. It lives, or `is_renewed` (it is being restarted:
-    its end is none), `is_unwanted` (nobody is told of its end), `is_stopped` (its parent stops it: no restart follows).
-    `waiter` is for the end of a child that is waited for. Without a `spec`, others have spawned it, or what
-    it was made from is `lost`.
+    its end is none, or `is_told` already), `is_unwanted` (nobody is told of its end), `is_stopped` (its parent stops
+    it: no restart follows). `waiter` is for the end of a child that is waited for. Without a `spec`, others have
+    spawned it, or what it was made from is `lost`.
     """
 
     id: str
@@ -35,6 +35,7 @@ class Child:
     lost: Kept | None = None
     is_watched: bool = False
     is_renewed: bool = False
+    is_told: bool = False
     is_unwanted: bool = False
     is_stopped: bool = False
 

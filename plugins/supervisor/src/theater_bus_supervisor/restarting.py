@@ -73,7 +73,7 @@ class Restarter:
     async def _with_others(self, child: Child) -> None:
         async with self._group:
             while child.is_renewed and await self._may(child):
-                group = self._affected(child)
+                group = self._affected(child) or [child]
                 for one in group:
                     one.is_renewed = True
                 await asyncio.gather(*(self._stop(one) for one in reversed(group)))

@@ -100,6 +100,8 @@ class Supervisor(Capability):
 
     async def stop_child(self, child_id: str) -> None:
         """Stop a child; comes back when it has stopped, after `stop_ms` by being terminated."""
+        if self._keeper.give_up(child_id):
+            return
         child = self._keeper.find(child_id)
         if child is not None:
             child.is_stopped = True
