@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from theater_bus import EmbeddedServer
 from theater_bus.capability import CapabilityError
 from theater_bus.errors import GuestError, SpawnRefused, TypeMismatch
 from theater_bus.plugins import compile_capability
+from theater_bus.testing import running_host
 from theater_bus_store import Store
 
 TYPE = compile_capability("store", Store)
@@ -264,6 +266,12 @@ async def test_a_directory_needs_a_host_with_one(start_harness: Any, start_host:
     host = await start_host(Store)
     with pytest.raises(SpawnRefused, match="Fix: start the host with --data DIR"):
         await host.spawn(Store, capabilities={"store": DIRECTORY})
+
+
+async def test_nats_needs_a_server_with_jetstream() -> None:
+    async with EmbeddedServer(jetstream=False) as server, running_host(Store, server=server) as host:
+        with pytest.raises(SpawnRefused, match=r"capability 'store' did not start: .* has no JetStream.* Fix: start"):
+            await host.spawn(Store)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,6 +205,45 @@ async def test_what_is_held_by_another_process_is_busy_and_not_waited_for_withou
         await backend.put("s", b"a", BOUNDS)
     await holder.communicate(b"\n")
     await backend.put("s", b"a", BOUNDS)
+
+
+@contextmanager
+def holding(lock: Path) -> Iterator[Any]:
+    """Hold a lock; what it gives releases it."""
+    with open(lock) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield partial(fcntl.flock, file, fcntl.LOCK_UN)
+
+
+async def waited_for(lock: Path) -> None:
+    """Wait until somebody else of this process has the file open."""
+
+    def opened() -> int:
+        wanted, found = os.stat(lock), 0
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                found += os.path.samestat(os.stat(f"/proc/self/fd/{name}"), wanted)
+        return found
+
+    async with asyncio.timeout(60):
+        while opened() < 2:  # noqa: ASYNC110  it is a thread that opens it
+            await asyncio.sleep(0.002)
+
+
+async def test_whoever_waited_for_a_store_that_was_made_again_waits_for_the_lock_of_the_new_one(tmp_path: Path) -> None:
+    backend = await made(tmp_path)
+    lock = tmp_path / "stores" / "s" / "lock"
+    with holding(lock) as release:
+        writing = asyncio.create_task(backend.put("s", b"a", BOUNDS))
+        await waited_for(lock)
+        lock.parent.rename(tmp_path / "gone")
+        await backend.create("s", "you", 10)
+        with holding(lock):
+            release()
+            await waited_for(lock)
+            assert await backend.contents("s") == []
+        assert await writing == reference_of(b"a")
+    assert await backend.contents("s") == [reference_of(b"a")]
 
 
 async def test_a_store_that_is_gone_is_told_apart_from_an_empty_one(tmp_path: Path) -> None:

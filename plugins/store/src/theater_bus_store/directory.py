@@ -279,17 +279,32 @@ class _Files:
     def _locked(self, store: str) -> Iterator[Path]:
         """The store's directory, for one who changes it. Raises `NoSuchStore`, and `Busy` after a while."""
         place = self._stores / store
+        descriptor = _open_lock(place, store)
+        try:
+            yield place
+        finally:
+            os.close(descriptor)
+
+
+def _open_lock(place: Path, store: str) -> int:
+    """The lock of a store, held until it is closed."""
+    while True:
         try:
             descriptor = os.open(place / "lock", os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NoSuchStore(store) from None
         try:
             _lock(descriptor, store)
-            if not (place / "store.json").exists():
-                raise NoSuchStore(store)
-            yield place
-        finally:
+            if os.path.samestat(os.fstat(descriptor), os.stat(place / "lock")):
+                return descriptor
+            # The store was removed while this waited, and made again: that one has another lock.
             os.close(descriptor)
+        except FileNotFoundError:
+            os.close(descriptor)
+            raise NoSuchStore(store) from None
+        except BaseException:
+            os.close(descriptor)
+            raise
 
 
 def _lock(descriptor: int, store: str) -> None:
