@@ -377,6 +377,19 @@ async def test_objects_that_lie_are_corruption(start_host: Any) -> None:
     assert report.operations == 0
 
 
+async def test_it_runs_up_to_an_event_and_verifies_the_rest(start_host: Any) -> None:
+    host = await start_host(Oracle)
+    actor = await host.spawn(Oracle)
+    for _ in range(4):
+        await actor.call_function("next")
+    segments = await segments_of(actor)
+    report = await again(host, actor, segments, until=segments[2].first)
+    assert (report.verdict, report.operations) == (Verdict.IDENTICAL, 2)
+    assert report.events == segments[-1].first + segments[-1].count
+    segments[-1] = replace(segments[-1], head=bytes(32))
+    assert (await again(host, actor, segments, until=0)).verdict is Verdict.CORRUPT
+
+
 async def test_it_makes_an_engine_of_its_own_where_it_is_given_none(start_host: Any) -> None:
     host = await start_host()
     actor = await host.spawn(COUNTER)

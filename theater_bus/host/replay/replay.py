@@ -35,6 +35,7 @@ class Replay:
     """Replays a chain that is fed to it segment by segment; `report` says what was found so far.
 
     `package` runs in place of the recorded one, `manifest` in place of what `objects` has under the recorded digest.
+    Operations that begin behind the event `until` are not run.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Replay:
         package: bytes | None = None,
         manifest: Manifest | None = None,
         load: LoadGuest = load_pack_guest,
+        until: int | None = None,
     ) -> None:
         self._engine, self._load = engine, load
         self._package, self._manifest = package, manifest
+        self._until = until
         self._objects = ObjectDesk(objects)
         self._verified: list[Event] = []
         self._verifier = ChainVerifier(self._objects.find, take=self._verified.append)
@@ -74,7 +77,8 @@ class Replay:
         await self._objects.bring(segment)
         whole = self._verifier.segment(segment)
         events, self._verified[:] = list(self._verified), []
-        if whole and not self.is_over:
+        is_wanted = self._until is None or segment.first <= self._until
+        if whole and is_wanted and not self.is_over:
             try:
                 await self._run(segment, events)
             except Missing as missing:
@@ -213,15 +217,17 @@ async def replay(
     manifest: Manifest | None = None,
     engine: Engine | None = None,
     load: LoadGuest = load_pack_guest,
+    until: int | None = None,
 ) -> ReplayReport:
     """Replay a chain, given in order, and say what was found.
 
     `objects` finds by SHA-256 what the chain names. `package` (a module's bytes) runs in place of the recorded one and
-    is compared by values; `manifest` gives limits and isolation where `objects` has none. An `engine` of the running
-    loop saves making one. Raises `SpawnRefused` for a package that cannot be loaded.
+    is compared by values; `manifest` gives limits and isolation where `objects` has none. Operations that begin behind
+    the event `until` are verified, not run. An `engine` of the running loop saves making one. Raises `SpawnRefused` for
+    a package that cannot be loaded.
     """
     used = engine or Engine()
-    running = Replay(used, objects, package=package, manifest=manifest, load=load)
+    running = Replay(used, objects, package=package, manifest=manifest, load=load, until=until)
     try:
         async for segment in _each(segments):
             if not await running.feed(segment):
