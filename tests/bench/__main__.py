@@ -7,9 +7,9 @@ import asyncio
 
 from rich.console import Console
 
-from tests.bench import calls, children, engine, idle, rpc, tcp, timers
+from tests.bench import calls, children, components, engine, idle, rpc, tcp, timers
 
-PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp"]
+PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp", "components"]
 
 
 async def main() -> None:
@@ -29,6 +29,8 @@ async def main() -> None:
         await rpc.run(console, *((3, 1_920) if options.quick else (9, 6_400)), options.hosts)
     if "calls" in parts:
         await calls.run(console, *((3, 1_000) if options.quick else (9, 4_000)))
+    if "components" in parts:
+        await components.run(console, *((3, 100, 100) if options.quick else (9, 300, 1_000)))
     if "idle" in parts:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
     if "tcp" in parts:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from theater_bus.engine import wat2wasm
 from theater_bus.testing.guests import guest, guests_folder
 
 from .conftest import quick, run
@@ -39,6 +40,20 @@ def test_inspect_says_what_a_module_offers_and_needs(guests: Path) -> None:
     text = quick("inspect", str(guests / "counter.wasm")).out
     assert "increment: func(state: u64, by: u64)" in text
     assert "a host can run it" in text
+
+
+def test_inspect_explains_a_component(tmp_path: Path) -> None:
+    file = tmp_path / "web.wasm"
+    file.write_bytes(wat2wasm((guests_folder() / "wat" / "web_component.wat").read_text("utf-8")))
+    done = run("inspect", str(file), "-o", "json").json
+    assert (done["kind"], done["problems"]) == ("component", [])
+    assert [one["interface"] for one in done["needs"]] == ["wasi:io/streams@0.2.3", "wasi:http/types@0.2.3"]
+    assert all(one["providers"] == [{"capability": "wasi", "plugin": "wasi"}] for one in done["needs"])
+    counter = tmp_path / "counter.wasm"
+    counter.write_bytes(wat2wasm((guests_folder() / "wat" / "counter_component.wat").read_text("utf-8")))
+    text = quick("inspect", str(counter)).out
+    assert "increment: func(state: u64, by: u64) -> result<tuple<u64, u64>, string>" in text
+    assert "theater:bus/clock (now, sleep): [capabilities.clock] of plugin clock" in text
 
 
 def test_inspect_works_on_what_is_broken(guests: Path) -> None:

@@ -5,6 +5,7 @@ Bytes in, bytes out: this package knows neither plain values nor actors nor NATS
 
 from theater_bus.engine.component.component import Component
 from theater_bus.engine.component.instance import ComponentInstance
+from theater_bus.engine.component.world import World
 from theater_bus.engine.engine import Engine
 from theater_bus.engine.inspection import ModuleInfo, inspect, wat2wasm
 from theater_bus.engine.instance import HostFunction, HostImport, Instance
@@ -29,6 +30,7 @@ __all__ = [
     "Module",
     "ModuleInfo",
     "Turn",
+    "World",
     "inspect",
     "wat2wasm",
 ]

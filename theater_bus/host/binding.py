@@ -17,7 +17,7 @@ from theater_bus.core.values.export_table import LIFECYCLE_INTERFACE, Export
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.core.values.metadata import PackageMetadata
 from theater_bus.core.values.types import Function, Interface, ResultOf, Scalar, TupleOf, Type
-from theater_bus.engine import Component
+from theater_bus.engine import Component, World
 from theater_bus.errors import SpawnRefused
 from theater_bus.plugins import (
     CapabilityType,
@@ -40,6 +40,7 @@ __all__ = [
     "is_stateful_export",
     "renew_foreign",
     "under_claimed_names",
+    "world_metadata",
 ]
 
 CLIENT_SUFFIX = "-client"
@@ -73,7 +74,12 @@ def bound(bindings: Sequence[ImportBinding], functions: Mapping[tuple[str, str],
 
 def component_metadata(component: Component) -> PackageMetadata:
     """A component's own types, as a Pack module's metadata would have them."""
-    imports, exports = component.world.import_interfaces(), component.world.export_interfaces()
+    return world_metadata(component.world)
+
+
+def world_metadata(world: World) -> PackageMetadata:
+    """As `component_metadata`, for what was only looked at."""
+    imports, exports = world.import_interfaces(), world.export_interfaces()
     hashes = [MappingProxyType({one.name: interface_hash(one) for one in side}) for side in (imports, exports)]
     return PackageMetadata(imports, exports, hashes[0], hashes[1], declared_hashes=False)
 

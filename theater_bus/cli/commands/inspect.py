@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,9 +53,10 @@ class _Need:
 @define("inspect", short_help="Say what a WebAssembly file is and needs.")
 @click.argument("file", type=click.Path(path_type=Path))
 def command(invocation: Invocation, file: Path) -> int:
-    """Say what FILE is: size, hashes, generation, functions with their types, and which capabilities it needs.
+    """Say what FILE is: size, hashes, kind, functions with their types, and which capabilities it needs.
 
-    Nothing of it is run. The exit code is 1 when no host would take it; what can be read is printed all the same.
+    Nothing of it is run; a component is compiled, which takes seconds for one that carries a language runtime. The exit
+    code is 1 when no host would take it; what can be read is printed all the same.
     """
     from theater_bus.engine import inspect
     from theater_bus.plugins import PluginRegistry
@@ -65,11 +66,14 @@ def command(invocation: Invocation, file: Path) -> int:
         raise FileNotFoundError(2, "there is no such file", str(file))
     info = inspect(file.read_bytes())
     metadata, problems = _metadata(info)
-    needs = _needs(info, metadata, PluginRegistry.discover())
+    registry = PluginRegistry.discover()
+    needs = _foreign(metadata, registry) if info.world is not None else []
+    needs += _needs(info, metadata, registry, {need.interface for need in needs})
     shown = {
         "file": str(file),
         "size_bytes": info.size_bytes,
         "sha256": info.sha256,
+        "kind": "module" if info.world is None else "component",
         "generation": None if info.generation is None else info.generation.value,
         "sections": [{"name": name, "size_bytes": size} for name, size in info.sections],
         "exports": [] if metadata is None else _functions(metadata.exports),
@@ -87,8 +91,11 @@ def _metadata(info: ModuleInfo) -> tuple[PackageMetadata | None, list[str]]:
     """What the module declares, and why a host would refuse it."""
     from theater_bus.core.values.metadata import parse_metadata
     from theater_bus.errors import SpawnRefused
+    from theater_bus.host.binding import world_metadata
 
     problems = [info.problem] if info.problem else []
+    if info.world is not None:
+        return world_metadata(info.world), problems
     if info.metadata is None:
         if info.generation is not None:
             problems.append(
@@ -103,12 +110,34 @@ def _metadata(info: ModuleInfo) -> tuple[PackageMetadata | None, list[str]]:
     return metadata, [*problems, *metadata.problems]
 
 
-def _needs(info: ModuleInfo, metadata: PackageMetadata | None, registry: PluginRegistry) -> list[_Need]:
+def _foreign(metadata: PackageMetadata | None, registry: PluginRegistry) -> list[_Need]:
+    """The interfaces of a component whose types are its own: WASI."""
+    from theater_bus.capability import WitCapability
+    from theater_bus.plugins import foreign_function, is_compatible
+
+    found = []
+    for one in registry.capabilities.values():
+        if not issubclass(one.cls, WitCapability) or metadata is None:
+            continue
+        offers = one.cls.offers()
+        for interface in metadata.imports:
+            if is_compatible(one.cls, interface.name):
+                functions = [foreign_function(interface.name, function) for function in interface.functions]
+                lacking = [f"{one.name} has no function {f.name}" for f in functions if f.key not in offers]
+                names = tuple(function.name for function in functions)
+                found.append(_Need(interface.name, names, ((one.name, one.plugin),), tuple(lacking)))
+    return found
+
+
+def _needs(
+    info: ModuleInfo, metadata: PackageMetadata | None, registry: PluginRegistry, known: Collection[str]
+) -> list[_Need]:
+    from theater_bus.core.values.codec_wit import wit_function
     from theater_bus.core.values.contract import ENGINE_MODULES, function_difference
 
     wanted: dict[str, list[str]] = {}
     for module, name in info.imports:
-        if module not in ENGINE_MODULES:
+        if module not in ENGINE_MODULES and module not in known:
             wanted.setdefault(module, []).append(name)
     declared = {} if metadata is None else {interface.name: interface for interface in metadata.imports}
     needs = []
@@ -121,6 +150,8 @@ def _needs(info: ModuleInfo, metadata: PackageMetadata | None, registry: PluginR
             for name in functions:
                 theirs = offered.function(name)
                 ours = declared[interface].function(name) if interface in declared else None
+                if theirs is not None and info.world is not None:
+                    theirs = wit_function(theirs)
                 if theirs is None:
                     problems.append(f"{capability.name} has no function {name}")
                 elif ours is not None and (difference := function_difference(ours, theirs)) is not None:
@@ -151,10 +182,10 @@ def _rows(
     rows = [
         ("file", f"{file} ({shown_bytes(info.size_bytes)})"),
         ("sha256", info.sha256),
-        ("generation", "none" if info.generation is None else info.generation.value),
+        ("kind", _kind(info)),
     ]
     if info.sections:
-        rows.append(("sections", ", ".join(f"{name} {shown_bytes(size)}" for name, size in info.sections)))
+        rows.append(("sections", ", ".join(f"{name} {shown_bytes(size)}" for name, size in _sections(info))))
     if metadata is not None:
         listed = _functions(metadata.exports)
         rows.append(("exports", "\n".join(_full(one) for one in listed) or "none"))
@@ -163,10 +194,24 @@ def _rows(
             for name, digest in metadata.export_hashes.items()
         ]
         rows.append(("export hashes", "\n".join(hashes) or "none"))
-    if info.generation is not None:
+    if info.generation is not None or info.world is not None:
         rows.append(("needs", "\n".join(need.text() for need in needs) or "no capability"))
     rows.append(("verdict", "\n".join(problems) if problems else "a host can run it"))
     return rows
+
+
+def _kind(info: ModuleInfo) -> str:
+    if info.world is not None:
+        return f"component ({info.memories} memories)" if info.memories != 1 else "component"
+    return "none" if info.generation is None else f"{info.generation.value} module"
+
+
+def _sections(info: ModuleInfo) -> list[tuple[str, int]]:
+    """The sections, those of one kind together: a component has hundreds."""
+    found: dict[str, int] = {}
+    for name, size in info.sections:
+        found[name] = found.get(name, 0) + size
+    return list(found.items())
 
 
 def _full(one: dict[str, Any]) -> str:
