@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from theater_bus import ActorError
 from theater_bus.capability import CapabilityError
 from theater_bus.errors import GuestError, Internal, OperationTimeout, Overloaded, ShuttingDown, SpawnRefused
+from theater_bus.testing import FakeClock
 from theater_bus_loop import Loop
 
 ITERATION = "theater:simple/loop-client.loop"
@@ -116,17 +116,18 @@ async def test_an_actor_that_cannot_take_the_value_or_has_no_loop_is_told_so(
         await loop.call("start-loop", b"a")
 
 
-async def test_the_rate_is_granted(start_harness: Any, eventually: Any) -> None:
-    loop = await start_harness(Loop, {"rate": 20})
+async def test_the_rate_is_granted(start_harness: Any) -> None:
+    clock = FakeClock()
+    loop = await start_harness(Loop, {"rate": 20}, clock=clock)
     await loop.call("start-loop", b"a")
-    await eventually(lambda: waiting(loop))
-    first = loop.instance._running.due
-    for _ in range(3):
-        await eventually(lambda: waiting(loop))
-        loop.context.finish(answer=b"a")
-    await eventually(lambda: waiting(loop))
-    assert loop.instance._running.due - first >= 3 / 20 - 1e-6
-    assert asyncio.get_running_loop().time() >= first + 2 / 20
+    await clock.advance(0)
+    came = []
+    for _ in range(40):
+        if waiting(loop):
+            came.append(round(clock.monotonic_ns() / 1e6) - 1_000)
+            loop.context.finish(answer=b"a")
+        await clock.advance(0.01)
+    assert came == [0, 50, 100, 150, 200, 250, 300, 350]
 
 
 @pytest.mark.parametrize("settings", [{"rate": 0}, {"value_bytes": -1}, {"rate": "fast"}, {"speed": 1}])

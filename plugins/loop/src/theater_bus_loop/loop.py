@@ -7,7 +7,6 @@ that fails, it is what it was. An iteration that ran and failed is the last one;
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from theater_bus import ActorError
-from theater_bus.capability import NUMBER, Capability, CapabilityError, Context
+from theater_bus.capability import NUMBER, Cancellable, Capability, CapabilityError, Context
 from theater_bus.capability import Settings as BaseSettings
 
 __all__ = ["Loop"]
@@ -30,13 +29,13 @@ AGAIN_S = 1.0
 class _Running:
     """A loop: the value for its next iteration, and the iteration that waits (`take_back`) or is due (`handle`).
 
-    `due` is the earliest moment of the next iteration, in the event loop's seconds.
+    `due` is the earliest moment of the next iteration, in seconds of the monotonic clock.
     """
 
     value: bytes
     due: float
     iterations: int = 0
-    handle: asyncio.TimerHandle | None = None
+    handle: Cancellable | None = None
     take_back: Callable[[], bool] | None = None
     is_over: bool = False
 
@@ -64,7 +63,7 @@ class Loop(Capability):
     def __init__(self, context: Context, settings: Settings) -> None:
         super().__init__(context, settings)
         self._running: _Running | None = None
-        self._loop = asyncio.get_running_loop()
+        self._clock = context.clock
 
     # -- theater:simple/loop -------------------------------------------------------------------------------------------
 
@@ -80,7 +79,7 @@ class Loop(Capability):
         wrong = self._too_long(initial_state)
         if wrong:
             raise CapabilityError(wrong)
-        running = self._running = _Running(initial_state, self._loop.time())
+        running = self._running = _Running(initial_state, self._now())
         self.context.on_operation_end(partial(self._was_started, running))
         self.context.snapshot_changed()
 
@@ -113,7 +112,10 @@ class Loop(Capability):
 
     def restore(self, snapshot: bytes) -> None:
         """Take over what `snapshot` gave."""
-        self._running = _Running(snapshot, self._loop.time())
+        self._running = _Running(snapshot, self._now())
+
+    def _now(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
 
     # -- with the operation --------------------------------------------------------------------------------------------
 
@@ -131,7 +133,7 @@ class Loop(Capability):
             return
         self._running = running
         if running.take_back is None:
-            running.due = self._loop.time()
+            running.due = self._now()
             self._arm(running)
 
     # -- iterating -----------------------------------------------------------------------------------------------------
@@ -139,11 +141,11 @@ class Loop(Capability):
     def _arm(self, running: _Running) -> None:
         """Iterate when it is time to."""
         if not running.is_over:
-            running.handle = self._loop.call_at(running.due, self._iterate, running)
+            running.handle = self._clock.call_later(running.due - self._now(), self._iterate, running)
 
     def _iterate(self, running: _Running) -> None:
         running.handle = None
-        now = self._loop.time()
+        now = self._now()
         running.due = max(now, running.due) + 1 / self.settings.rate
         try:
             running.take_back = self.context.enqueue(
@@ -174,7 +176,7 @@ class Loop(Capability):
         if error is not None and error.code == "shutting-down":
             return
         if error is not None and error.ran == "never":
-            running.due = self._loop.time() + AGAIN_S
+            running.due = self._now() + AGAIN_S
         elif error is not None:
             self._fail(running, str(error))
             return
