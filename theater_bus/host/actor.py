@@ -37,9 +37,10 @@ from theater_bus.host.operation import Operation
 if TYPE_CHECKING:
     from theater_bus.capability import ActorIdentity, Capability
     from theater_bus.core.values.codec import Outcome
+    from theater_bus.host.actor_context import ActorContext
     from theater_bus.host.approval import Approvals
     from theater_bus.host.checkpoint import Checkpoints
-    from theater_bus.host.host_call import ActorContext, HostCalls
+    from theater_bus.host.host_call import HostCalls
     from theater_bus.host.household import Household
     from theater_bus.host.journal import Journal
     from theater_bus.host.outbox import Outbox

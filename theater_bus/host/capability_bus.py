@@ -26,7 +26,7 @@ from theater_bus.errors import OperationTimeout, PermissionDenied, TheaterError
 
 if TYPE_CHECKING:
     from theater_bus.capability import CapabilityBus
-    from theater_bus.host.host_call import ActorContext
+    from theater_bus.host.actor_context import ActorContext
     from theater_bus.host.services import Services
 
 __all__ = ["ActorBus", "Reserved"]

@@ -22,9 +22,10 @@ from theater_bus.core.wire.identity import check_name, generate_id, incarnation
 from theater_bus.engine import Budget, Limits
 from theater_bus.errors import ActorError, ActorExists, OperationTimeout, SpawnRefused
 from theater_bus.host.actor import Actor
+from theater_bus.host.actor_context import ActorContext
 from theater_bus.host.checkpoint import ABI, Checkpoints
 from theater_bus.host.granting import Granted, grant
-from theater_bus.host.host_call import ActorContext, HostCalls
+from theater_bus.host.host_call import HostCalls
 from theater_bus.host.household import adopt, household_of, make_room
 from theater_bus.host.journal import Journal
 from theater_bus.host.operation import Operation
