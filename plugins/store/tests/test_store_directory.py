@@ -189,7 +189,7 @@ async def test_a_collection_tidies_up_what_a_crash_left_and_counts_again(tmp_pat
 async def test_what_is_held_by_another_process_is_busy_and_not_waited_for_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("theater_bus_store.directory.LOCK_S", 0.05)
+    monkeypatch.setattr("theater_bus_store.files.LOCK_S", 0.05)
     backend = await made(tmp_path)
     holder = await asyncio.create_subprocess_exec(
         sys.executable,
