@@ -28,7 +28,8 @@ class WitCapability(Capability):
     packages: ClassVar[Mapping[str, str]]
     fronts: ClassVar[str] = ""
     """Exports of the guest that take handles, as callers see them instead: pact text with their plain parameters and
-    results. `enter` makes the handles of one call, `leave` the result."""
+    results. `enter` puts something behind the handles of one call, `leave` gives the result, which must follow from the
+    arguments and the host calls alone."""
 
     @classmethod
     def offers(cls) -> frozenset[str]:
@@ -39,8 +40,11 @@ class WitCapability(Capability):
         """The callables of this actor's instance, by the names of `offers`."""
         raise TypeError(f"{type(self).__qualname__} has no functions")
 
-    def enter(self, function: str, arguments: list[Any]) -> list[Any]:
-        """The guest's parameters for a call of a front (`wasi:http/incoming-handler.handle`) with these arguments."""
+    def enter(self, function: str, arguments: list[Any], handles: list[int]) -> None:
+        """A call of a front (`wasi:http/incoming-handler.handle`) with these arguments begins.
+
+        The guest is going to get `handles` as its parameters. They are the same numbers for every call.
+        """
         raise TypeError(f"{type(self).__qualname__} has no fronts")
 
     def leave(self, function: str) -> Any:

@@ -5,7 +5,7 @@ Bytes in, bytes out: this package knows neither plain values nor actors nor NATS
 
 from theater_bus.engine.component.component import Component
 from theater_bus.engine.component.instance import ComponentInstance
-from theater_bus.engine.component.world import World
+from theater_bus.engine.component.world import Endpoint, World
 from theater_bus.engine.engine import Engine
 from theater_bus.engine.inspection import ModuleInfo, inspect, wat2wasm
 from theater_bus.engine.instance import HostFunction, HostImport, Instance
@@ -19,6 +19,7 @@ __all__ = [
     "CallResult",
     "Component",
     "ComponentInstance",
+    "Endpoint",
     "Engine",
     "EngineSettings",
     "Generation",

@@ -20,21 +20,30 @@ if TYPE_CHECKING:
     from theater_bus.capability import Capability
     from theater_bus.engine import Component
 
-__all__ = ["BODY", "Front", "fronts_of", "split_body"]
+__all__ = ["BODY", "Front", "fronts_of", "handles_of", "split_body"]
 
 BODY: Final = "body"
 """The field of a result that may leave in parts, where it is the last of a record with `list<u8>`."""
 PART_BYTES: Final = 256 * 1024
 
 
+_FIRST_HANDLE: Final = 0xFFFF_FF00
+
+
+def handles_of(count: int) -> list[int]:
+    """The handles that a front passes: above all that capabilities give; always the same, so that a replay has them."""
+    return [_FIRST_HANDLE + place for place in range(count)]
+
+
 class Front:
     """One such export: the symbol behind it, what callers pass, and the capability that stands between."""
 
-    __slots__ = ("_arguments", "_raw", "_result", "declaration", "key", "provider", "symbol")
+    __slots__ = ("_arguments", "_count", "_raw", "_result", "declaration", "key", "provider", "symbol")
 
     def __init__(self, provider: str, key: str, declaration: Function, symbol: str, raw: Function) -> None:
         self.provider, self.key, self.declaration, self.symbol = provider, key, declaration, symbol
         self._arguments = value_codec(TupleOf(tuple(param.type for param in declaration.params)))
+        self._count = len(raw.params)
         self._raw = value_codec(TupleOf(tuple(param.type for param in raw.params)))
         self._result = value_codec(declaration.result or Unit())
 
@@ -47,8 +56,10 @@ class Front:
         """The guest's own parameters. Raises an `ActorError` for what the capability refuses."""
         capability = self._capability(capabilities)
         given: Any = self._arguments.decode(self._arguments.check(params.standalone), max_nodes)
+        handles = handles_of(self._count)
         try:
-            return self._raw.encode(capability.enter(self.key, list(given))).standalone()
+            capability.enter(self.key, list(given), handles)
+            return self._raw.encode(handles).standalone()
         except CapabilityError as error:
             raise TypeMismatch(f"{self.key}: {error.value}", path="params") from None
         except ActorError:

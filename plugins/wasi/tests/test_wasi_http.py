@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,10 +11,18 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from theater_bus.client import ActorHandle
+from theater_bus.client import ActorHandle, connect_sync
 from theater_bus.core.chain.bodies import Call, HostCall
 from theater_bus.engine import wat2wasm
-from theater_bus.errors import FunctionNotFound, HandlerError, Internal, SpawnRefused, TooLarge, TypeMismatch
+from theater_bus.errors import (
+    ActorError,
+    FunctionNotFound,
+    HandlerError,
+    Internal,
+    SpawnRefused,
+    TooLarge,
+    TypeMismatch,
+)
 from theater_bus.testing import RunningHost, running_host
 from theater_bus_wasi import Wasi
 
@@ -53,6 +62,19 @@ async def test_a_request_is_one_operation_in_the_chain(web: ActorHandle) -> None
     assert host_calls[0] == "[method]incoming-request.path-with-query"
     assert "[static]response-outparam.set" in host_calls
     assert events[-1].type == "result"
+
+
+async def test_what_was_served_replays_without_any_capability(host: RunningHost, web: ActorHandle) -> None:
+    for path in ("/", "/x", "/"):
+        await web.handle_wasi_http_request("POST", path_with_query=path, body=b"again")
+    for path in ("/t", "/n"):
+        with pytest.raises(ActorError):
+            await web.handle_wasi_http_request("GET", path_with_query=path)
+    await web.handle_wasi_http_request("GET", path_with_query="/")
+    report = await host.replay(web)
+    assert report.is_identical, report
+    other = TEXT.replace('"x-actor"', '"x-other"')
+    assert not (await host.replay(web, package=await asyncio.to_thread(wat2wasm, other))).is_identical
 
 
 async def test_any_caller_can_ask_by_the_name_without_a_version(web: ActorHandle) -> None:
@@ -125,10 +147,6 @@ async def test_what_is_no_http_never_enters_the_guest(web: ActorHandle, given: d
 
 
 async def test_the_sync_facade_has_the_method_too(host: RunningHost, web: ActorHandle) -> None:
-    import asyncio
-
-    from theater_bus.client import connect_sync
-
     def ask() -> Any:
         with connect_sync(host.url) as theater:
             return theater.actor(web.id).handle_wasi_http_request("POST", path_with_query="/", body=b"sync")

@@ -258,3 +258,20 @@ def test_a_checkpoint_must_name_the_replayed_state() -> None:
         found = compare_state(9, recorded, state)
         assert isinstance(found, Divergence)
         assert (found.seq, found.kind) == (9, "different-state")
+
+
+@pytest.mark.parametrize(
+    ("end", "is_same"),
+    [
+        (Result("f", VALUE, None), True),
+        (Result("f", VALUE, STATE), False),
+        (failed("too-large"), True),
+        (failed("capability-failed"), True),
+        (failed("guest-error", value=VALUE), False),
+    ],
+)
+def test_an_answer_that_follows_from_the_host_calls_is_not_compared_itself(end: Any, is_same: bool) -> None:
+    found = script(end=end).finish(Returned(None, None), None)
+    assert (found is None) == is_same
+    if found is not None:
+        assert found.replayed == {"value": None, "state": None}

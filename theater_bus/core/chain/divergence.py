@@ -101,9 +101,12 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A replayed operation gave a value, and a new state or None (as before); both canonical CGRF."""
+    """A replayed operation gave a value, and a new state or None (as before); both canonical CGRF.
 
-    value: bytes
+    Without a value, what callers got follows from the arguments and the host calls, which are compared themselves.
+    """
+
+    value: bytes | None
     state: bytes | None
 
 
@@ -233,12 +236,14 @@ def compare_state(seq: int, recorded: Payload | None, state: bytes | None) -> Di
 def _is_same_end(recorded: Result | Failure, ended: Ended, state: bytes | None, is_exact: bool) -> bool:
     if isinstance(recorded, Failure):
         if isinstance(ended, Returned):
-            # The guest had returned; its answer was too long for the caller's message or form.
-            return recorded.code == "too-large"
+            # The guest had returned; its answer was too long for the caller's message or form, or was none.
+            return recorded.code == "too-large" or (ended.value is None and recorded.code == "capability-failed")
         if (recorded.code, recorded.reason) != (ended.code, ended.reason):
             return False
         return _is_same_optional(recorded.value, ended.value, is_exact)
-    if isinstance(ended, Failed) or not same_payload(recorded.value, ended.value, is_exact):
+    if isinstance(ended, Failed):
+        return False
+    if ended.value is not None and not same_payload(recorded.value, ended.value, is_exact):
         return False
     after = state if ended.state is None else ended.state
     if recorded.state is None:

@@ -12,10 +12,25 @@ from typing import Final, Protocol, TypeAlias
 from theater_bus.core.chain.divergence import Ended, Failed, Returned
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.cgrf import parse
-from theater_bus.engine import Budget, CallResult, ComponentInstance, Engine, GuestFailure, HostImport, Instance, Limits
+from theater_bus.core.values.codec import value_codec
+from theater_bus.core.values.types import TupleOf
+from theater_bus.engine import (
+    Budget,
+    CallResult,
+    Component,
+    ComponentInstance,
+    Endpoint,
+    Engine,
+    GuestFailure,
+    HostImport,
+    Instance,
+    Limits,
+)
 from theater_bus.errors import ActorError, FunctionNotFound
 from theater_bus.host.failure import of_message, of_result
+from theater_bus.host.front import handles_of
 from theater_bus.host.package import FunctionEntry, Package, read_package
+from theater_bus.plugins import unversioned
 from theater_bus.telemetry import Telemetry
 
 __all__ = ["Answer", "LoadGuest", "ReplayGuest", "Stopped", "load_pack_guest"]
@@ -95,10 +110,13 @@ class _PackGuest:
     async def run(self, function: str, state: bytes | None, params: bytes, answer: Answer) -> Ended | None:
         """See `ReplayGuest.run`."""
         self._answer = answer
+        front = self._front(function)
+        if front is not None:
+            return await self._run_front(front)
         try:
             entry = self._entry(function)
             data = entry.codec.call_input(None if state is None else parse(state), entry.codec.check_params(params))
-            result = await self._call(entry, data)
+            result = await self._call(entry.symbol, data)
         except ActorError as error:
             return Failed(error.code, error.details.get("reason"))
         if result.failure is not None or self._is_fresh_each_time:
@@ -111,17 +129,34 @@ class _PackGuest:
             self._instance.close()
             self._instance = None
 
-    async def _call(self, entry: FunctionEntry, data: bytes) -> CallResult:
+    async def _call(self, symbol: str, data: bytes) -> CallResult:
         instance = self._instance
         if instance is None:
             instance = self._instance = self._engine.instantiate_now(self._package.module, self._imports, self._limits)
         ended: asyncio.Future[CallResult] = asyncio.get_running_loop().create_future()
-        result = instance.call(entry.symbol, data, self._budget, ended.set_result)
+        result = instance.call(symbol, data, self._budget, ended.set_result)
         try:
             return await ended if result is None else result
         except asyncio.CancelledError:
             self.renew()
             raise
+
+    def _front(self, function: str) -> Endpoint | None:
+        """The export behind a front: what callers passed and got is no part of it, only its host calls are."""
+        module = self._package.module
+        if not isinstance(module, Component) or function in self._package.exports:
+            return None
+        endpoints = [crossing.endpoint for crossing in module.functions.values() if crossing.endpoint.has_handles]
+        names = {f"{unversioned(one.interface)}.{one.function.name}": one for one in endpoints}
+        return names.get(function)
+
+    async def _run_front(self, front: Endpoint) -> Ended | None:
+        types = tuple(param.type for param in front.function.params)
+        data = value_codec(TupleOf(types)).encode(handles_of(len(types))).standalone()
+        result = await self._call(front.name, data)
+        if result.failure is not None or self._is_fresh_each_time:
+            self.renew()
+        return Returned(None, None) if result.failure is None else _failed(result.failure)
 
     def _entry(self, function: str) -> FunctionEntry:
         entry = self._entries.get(function)

@@ -165,8 +165,8 @@ class Http(Group):
 
     # -- the front ---------------------------------------------------------------------------------------------------
 
-    def enter(self, arguments: list[Any]) -> list[int]:
-        """Make the handles of one request. Raises `CapabilityError` with what is wrong with it."""
+    def enter(self, arguments: list[Any], handles: list[int]) -> None:
+        """Put a request, and the place for its response, behind two handles. Raises `CapabilityError` for no HTTP."""
         method, scheme, authority, path, headers, body, trailers = arguments
         request = IncomingRequest(_method(method), None if scheme is None else _scheme(scheme), authority, path)
         request.fields = self._entries("headers", headers)
@@ -178,7 +178,8 @@ class Http(Group):
                 raise CapabilityError(f"{name} {text[:80]!r} has spaces or control characters")
         request.body = Body(body, tail)
         self._outparam = Outparam()
-        return [self.table.put(request), self.table.put(self._outparam)]
+        for number, item in zip(handles, (request, self._outparam), strict=True):
+            self.table.put_at(number, item)
 
     def leave(self) -> dict[str, Any]:
         """The response of the call that returned. Raises `CapabilityError` where there is none."""

@@ -74,9 +74,9 @@ class Wasi(WitCapability):
         """The methods of this actor's groups."""
         return {name: getattr(self._groups[group], method) for name, (group, method) in METHODS.items()}
 
-    def enter(self, function: str, arguments: list[Any]) -> list[Any]:
-        """The handles of one request."""
-        return self._http.enter(arguments)
+    def enter(self, function: str, arguments: list[Any], handles: list[int]) -> None:
+        """A request is going to be served."""
+        self._http.enter(arguments, handles)
 
     def leave(self, function: str) -> Any:
         """The response of the request that was served."""
