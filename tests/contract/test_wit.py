@@ -47,7 +47,7 @@ def read_by_wasm_tools(text: str, folder: Path) -> str:
 
 
 def test_every_capability_in_this_repository_has_a_pact_file_here() -> None:
-    shipped = {one.pact.source for one in PluginRegistry.discover().capabilities.values()}
+    shipped = {one.pact.source for one in PluginRegistry.discover().capabilities.values() if one.functions}
     assert {path.name for path in PACTS.values()} == shipped
 
 

@@ -7,12 +7,12 @@ exactly once for a call that ran or never can, and never for one that was taken 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
+from theater_bus.capability.clock import Cancellable
 from theater_bus.capability.context import Context
 from theater_bus.errors import ActorError
 
@@ -65,7 +65,7 @@ class CallQueue:
         self._late: list[QueuedCall] = []
         self._sent = 0
         self._count = 0
-        self._again: asyncio.TimerHandle | None = None
+        self._again: Cancellable | None = None
         self._closed = False
 
     def put(self, function: str, params: list[Any] | None = None, then: Then | None = None) -> QueuedCall:
@@ -109,7 +109,7 @@ class CallQueue:
     def _later(self) -> None:
         """Try again after a while; calls of this queue that end earlier make room earlier."""
         if self._again is None:
-            self._again = asyncio.get_running_loop().call_later(self._again_s, self._try_again)
+            self._again = self._context.clock.call_later(self._again_s, self._try_again)
 
     def _try_again(self) -> None:
         self._again = None
