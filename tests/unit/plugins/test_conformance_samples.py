@@ -2,7 +2,7 @@
 
 import pytest
 
-from theater_bus.core.values.codec import import_codec, value_codec
+from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.pact import parse
 from theater_bus.core.values.types import Function
 from theater_bus.testing.suite.samples import CALLS_MOST, hostile_calls, ordinary
@@ -37,7 +37,6 @@ def test_every_sample_is_a_value_of_its_type(function: Function) -> None:
         for param, value in zip(function.params, args, strict=True):
             codec = value_codec(param.type)
             codec.check(codec.encode(value).standalone())
-    assert import_codec(function).function is function
 
 
 def test_every_parameter_gets_a_hostile_value() -> None:
