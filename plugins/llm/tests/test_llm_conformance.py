@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from theater_bus_llm import Llm
 
 PLACE = socket.socket()  # bound here, since a host is told its endpoints before it runs
 PLACE.bind(("127.0.0.1", 0))
+atexit.register(PLACE.close)
 ENDPOINT = {"url": f"http://127.0.0.1:{PLACE.getsockname()[1]}/v1", "key": "secret:key"}
 
 

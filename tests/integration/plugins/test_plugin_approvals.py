@@ -89,7 +89,7 @@ async def test_a_refusal_is_the_err_of_the_call_with_its_note(spending: Any) -> 
 
 
 async def test_what_waits_ends_with_its_operation(spending: Any) -> None:
-    _, actor, call = await spending(5)
+    host, actor, call = await spending(5)
     found = await waiting(actor)
     assert await actor.cancel("k") == "running"
     assert isinstance((await asyncio.gather(call, return_exceptions=True))[0], Exception)
@@ -98,6 +98,7 @@ async def test_what_waits_ends_with_its_operation(spending: Any) -> None:
     with pytest.raises(OperationTimeout):
         await actor.call_function("spend", [6], timeout=0.3)
     assert (await actor.get_status()).approvals == ()
+    assert host.host.actors[actor.id].approvals._waiting == {}
 
 
 @pytest.mark.parametrize(
