@@ -8,13 +8,14 @@ Source: wire protocol, "Requests and replies", "Keys" and "Errors".
 from __future__ import annotations
 
 from asyncio import CancelledError
+from asyncio import timeout as timeout_of
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import urandom
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from theater_bus.client.chain import ChainView
-from theater_bus.client.http import HTTP_FUNCTION, WasiHttpResponse
+from theater_bus.client.http import HTTP_FUNCTION, PART_BYTES, UPLOAD_FUNCTION, WasiHttpResponse
 from theater_bus.client.inspection import Inspection
 from theater_bus.client.large_state import fetch_state
 from theater_bus.client.results import ActorMetrics, ActorStatus, InterfaceHash, parsed
@@ -139,10 +140,18 @@ class ActorHandle:
     ) -> WasiHttpResponse:
         """Have a component that exports `wasi:http/incoming-handler` serve a request: one operation like any other.
 
-        `headers` are (name, bytes) pairs in order. The request is one message, and so at most as large as the server's
-        `max_payload`; a long response comes in parts, and is put together here. Raises what `call_function` raises,
-        `FunctionNotFound` for an actor without such an export, `TypeMismatch` for what is no HTTP.
+        `headers` are (name, bytes) pairs in order. Long bodies travel in parts, both ways. Raises what `call_function`
+        raises, `FunctionNotFound` for an actor without such an export, `TypeMismatch` for what is no HTTP, `TooLarge`
+        for a body beyond the actor's bound.
         """
+        upload = None
+        if len(body) > PART_BYTES:
+            upload, body = urandom(16).hex(), bytes(body)
+            async with timeout_of(timeout):
+                for at in range(0, len(body), PART_BYTES):
+                    part = [upload, at, body[at : at + PART_BYTES]]
+                    await self.call_function(UPLOAD_FUNCTION, part, timeout=timeout, keyed=keyed)
+            body = b""
         params = [
             method,
             scheme,
@@ -151,6 +160,7 @@ class ActorHandle:
             [[name, value] for name, value in headers],
             body,
             None if trailers is None else [[name, value] for name, value in trailers],
+            upload,
         ]
         async with self.stream_function(HTTP_FUNCTION, params, timeout=timeout, key=key, keyed=keyed) as stream:
             parts = [part async for part in stream]

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-__all__ = ["HTTP_FUNCTION", "HttpFields", "WasiHttpResponse"]
+__all__ = ["HTTP_FUNCTION", "PART_BYTES", "UPLOAD_FUNCTION", "HttpFields", "WasiHttpResponse"]
 
 HTTP_FUNCTION: Final = "wasi:http/incoming-handler.handle"
+UPLOAD_FUNCTION: Final = "theater:bus/wasi-http.upload"
+PART_BYTES: Final = 256 * 1024
+"""A longer body leaves in parts before its request."""
+
 HttpFields = tuple[tuple[str, bytes], ...]
 
 

@@ -119,7 +119,9 @@ def compile_capability(plugin: str, cls: type[Capability]) -> CapabilityType:
     if not isinstance(name, str) or not name:
         raise PluginError(plugin, where, "the class has no `name`", 'add `name = "…"`, as manifests will write it')
     if issubclass(cls, WitCapability):
-        return CapabilityType(name, plugin, cls, (), {}, (), parse("", source="no pact"), {})
+        return CapabilityType(
+            name, plugin, cls, (), {}, (), parse("", source="no pact"), compile_peers(plugin, where, cls)
+        )
     pact = read_pact(plugin, where, cls)
     declared = declared_functions(pact)
     if not declared:

@@ -19,6 +19,7 @@ from theater_bus.errors import (
     FunctionNotFound,
     HandlerError,
     Internal,
+    Overloaded,
     SpawnRefused,
     TooLarge,
     TypeMismatch,
@@ -87,6 +88,7 @@ async def test_any_caller_can_ask_by_the_name_without_a_version(web: ActorHandle
             "path-with-query": "/",
             "headers": [],
             "body": b"b",
+            "upload": None,
             "trailers": None,
         },
     )
@@ -96,9 +98,48 @@ async def test_any_caller_can_ask_by_the_name_without_a_version(web: ActorHandle
 
 
 async def test_a_long_body_comes_in_parts_and_is_put_together(web: ActorHandle) -> None:
-    body = bytes(range(256)) * 3000
+    body = bytes(range(256)) * 10_000
     answer = await web.handle_wasi_http_request("POST", path_with_query="/", body=body)
-    assert answer.body == body
+    assert answer.body == body, "longer than any message of the server may be, both ways"
+    small = await web.handle_wasi_http_request("POST", path_with_query="/", body=b"small")
+    assert small.body == b"small"
+
+
+UPLOAD = "theater:bus/wasi-http.upload"
+
+
+async def test_parts_of_a_body_may_come_twice_and_have_no_gaps(web: ActorHandle) -> None:
+    assert await web.call_function(UPLOAD, ["a", 0, b"0123"]) == 4
+    assert await web.call_function(UPLOAD, ["a", 0, b"0123"]) == 4
+    assert await web.call_function(UPLOAD, ["a", 2, b"2345"]) == 6
+    with pytest.raises(TypeMismatch, match="has 6 bytes"):
+        await web.call_function(UPLOAD, ["a", 7, b"x"])
+    rest: list[Any] = ["POST", None, None, "/", [], b"67", None]
+    answer = await web.call_function("wasi:http/incoming-handler.handle", [*rest, "a"])
+    assert answer["body"] == b"01234567"
+    with pytest.raises(TypeMismatch, match="no body 'a'"):
+        await web.call_function("wasi:http/incoming-handler.handle", [*rest, "a"])
+
+
+async def test_bodies_that_nobody_asks_for_are_bounded(host: RunningHost) -> None:
+    web = await host.spawn(WASM, capabilities={"wasi": {"http_body_bytes": 1000}})
+    with pytest.raises(TooLarge, match=re.escape("wasi.http_body_bytes")):
+        await web.call_function(UPLOAD, ["big", 0, bytes(1001)])
+    await web.call_function(UPLOAD, ["one", 0, bytes(1000)])
+    await web.call_function(UPLOAD, ["two", 0, bytes(1000)])
+    with pytest.raises(Overloaded):
+        await web.call_function(UPLOAD, ["three", 0, b"x"])
+    small = await host.spawn(WASM)
+    for number in range(16):
+        await small.call_function(UPLOAD, [f"n{number}", 0, b"x"])
+    with pytest.raises(Overloaded):
+        await small.call_function(UPLOAD, ["more", 0, b"x"])
+
+
+async def test_an_actor_that_serves_no_http_keeps_no_bodies(host: RunningHost) -> None:
+    silent = await host.spawn(wat2wasm(TEXT.replace("wasi:http/incoming-handler@0.2.3", "acme:web/other")))
+    with pytest.raises(FunctionNotFound):
+        await silent.call_function(UPLOAD, ["a", 0, b"x"])
 
 
 @pytest.mark.parametrize("path", ["/t", "/s", "/h", "/2"])

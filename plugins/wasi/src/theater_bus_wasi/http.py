@@ -13,6 +13,7 @@ from typing import Any
 from theater_bus.capability import CapabilityError
 from theater_bus_wasi.streams import MOST, ByteSource, OutputStream
 from theater_bus_wasi.table import Group, Pollable, named
+from theater_bus_wasi.upload import Uploads
 
 __all__ = ["FRONTS", "HANDLE", "Http"]
 
@@ -37,6 +38,7 @@ interface incoming-handler {
             headers: list<tuple<string, list<u8>>>,
             body: list<u8>,
             trailers: option<list<tuple<string, list<u8>>>>,
+            upload: option<string>,
         ) -> http-response
     }
 }
@@ -162,12 +164,19 @@ class Http(Group):
     def __init__(self, wasi: Any) -> None:
         super().__init__(wasi)
         self._outparam: Outparam | None = None
+        self._upload: str | None = None
+        self.uploads = Uploads(self.settings.http_body_bytes)
 
     # -- the front ---------------------------------------------------------------------------------------------------
 
     def enter(self, arguments: list[Any], handles: list[int]) -> None:
         """Put a request, and the place for its response, behind two handles. Raises `CapabilityError` for no HTTP."""
-        method, scheme, authority, path, headers, body, trailers = arguments
+        method, scheme, authority, path, headers, body, trailers, upload = arguments
+        if upload is not None:
+            begun = self.uploads.get(upload)
+            if begun is None:
+                raise CapabilityError(f"no body {upload[:80]!r} was uploaded, or it was more than a minute ago")
+            body = begun + body
         request = IncomingRequest(_method(method), None if scheme is None else _scheme(scheme), authority, path)
         request.fields = self._entries("headers", headers)
         tail = None if trailers is None else self._entries("trailers", trailers)
@@ -177,13 +186,15 @@ class Http(Group):
             if text is not None and not re.fullmatch(r"[!-~\x80-\U0010ffff]*", text):
                 raise CapabilityError(f"{name} {text[:80]!r} has spaces or control characters")
         request.body = Body(body, tail)
-        self._outparam = Outparam()
+        self._outparam, self._upload = Outparam(), upload
         for number, item in zip(handles, (request, self._outparam), strict=True):
             self.table.put_at(number, item)
 
     def leave(self) -> dict[str, Any]:
         """The response of the call that returned. Raises `CapabilityError` where there is none."""
         outparam, self._outparam = self._outparam, None
+        if self._upload is not None:
+            self.uploads.forget(self._upload)
         response = None if outparam is None else outparam.response
         if response is None:
             error = None if outparam is None else outparam.error

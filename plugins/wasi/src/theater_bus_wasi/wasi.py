@@ -7,15 +7,17 @@ from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, field_validator
 
-from theater_bus.capability import EXACT, FLAG, NUMBER, PATHS, STRINGS, Context, WitCapability
+from theater_bus.capability import EXACT, FLAG, NUMBER, PATHS, STRINGS, Context, PeerRequest, WitCapability
 from theater_bus.capability import Settings as BaseSettings
+from theater_bus.errors import FunctionNotFound
 from theater_bus_wasi.cli import Cli
 from theater_bus_wasi.clocks import Clocks, Random
 from theater_bus_wasi.filesystem import Filesystem
-from theater_bus_wasi.http import FRONTS, Http
+from theater_bus_wasi.http import FRONTS, HANDLE, Http
 from theater_bus_wasi.sockets import Sockets
 from theater_bus_wasi.streams import Streams
 from theater_bus_wasi.table import Group, Table
+from theater_bus_wasi.upload import UPLOAD_PACT
 
 __all__ = ["Wasi"]
 
@@ -33,6 +35,7 @@ class Wasi(WitCapability):
         ("wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:filesystem", "wasi:sockets", "wasi:http"), "0.2"
     )
     fronts: ClassVar[str] = FRONTS
+    peer_pact: ClassVar[str] = UPLOAD_PACT
     settings: Settings
 
     class Settings(BaseSettings):
@@ -77,6 +80,12 @@ class Wasi(WitCapability):
     def enter(self, function: str, arguments: list[Any], handles: list[int]) -> None:
         """A request is going to be served."""
         self._http.enter(arguments, handles)
+
+    def peer_upload(self, request: PeerRequest, id: str, offset: int, data: bytes) -> int:
+        """A part of the body of a request that will come."""
+        if not self.context.has_export(HANDLE):
+            raise FunctionNotFound("the actor serves no HTTP", function=HANDLE)
+        return self._http.uploads.add(id, offset, data)
 
     def leave(self, function: str) -> Any:
         """The response of the request that was served."""
