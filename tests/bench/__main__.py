@@ -7,9 +7,9 @@ import asyncio
 
 from rich.console import Console
 
-from tests.bench import calls, children, components, engine, idle, rpc, tcp, timers
+from tests.bench import calls, children, components, engine, idle, languages, rpc, tcp, timers
 
-PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp", "components"]
+PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp", "components", "languages"]
 
 
 async def main() -> None:
@@ -31,6 +31,8 @@ async def main() -> None:
         await calls.run(console, *((3, 1_000) if options.quick else (9, 4_000)))
     if "components" in parts:
         await components.run(console, *((3, 100, 100) if options.quick else (9, 300, 1_000)))
+    if "languages" in parts:
+        await languages.run(console, options.quick)
     if "idle" in parts:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
     if "tcp" in parts:

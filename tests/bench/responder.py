@@ -1,6 +1,7 @@
 """The process at the other end: `python -m tests.bench.responder KIND URL [ACTORS]`, one kind a process.
 
-Kinds: `raw` (nats-py, subscribe and publish), `faststream`, `host` (no tracing), `host-sampled`, `host-unsampled`.
+Kinds: `raw` (nats-py, subscribe and publish), `faststream`, `host` (no tracing), `host-sampled`, `host-unsampled`,
+`components` and `web` (a host with guests that are components).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import sys
 from collections.abc import Sequence
 
 SUBJECT = "bench.echo"
+COMPONENTS = ("counter-c", "probe-javascript", "probe-python")
+WEB = ("web-python", "web-javascript")
 
 
 async def raw(url: str) -> None:
@@ -59,6 +62,25 @@ async def host(url: str, actors: int, sampled: bool | None) -> None:
     await asyncio.Event().wait()
 
 
+async def components(url: str, names: Sequence[str]) -> None:
+    """A host with an actor of each component, under its name, and the Pack guest that gives back what it gets."""
+    from tests.bench.component_guests import compiled_folder, component, component_manifest, component_state
+    from theater_bus.core.manifest import parse_manifest
+    from theater_bus.host.host import Host
+    from theater_bus.host.settings import HostSettings
+    from theater_bus.host.spawning import SpawnRequest
+    from theater_bus.testing import guest
+
+    settings = HostSettings(servers=(url,), host_id="bench", cache_dir=compiled_folder())
+    running = await Host.start(settings, telemetry=telemetry(None))
+    pack = guest("echo")
+    await running.spawn(SpawnRequest(parse_manifest('name = "pack"\ninitial_state = 0\n', "pack"), pack.wasm, "pack"))
+    for name in names:
+        await running.spawn(SpawnRequest(component_manifest(name), component(name), name, component_state(name)))
+    print("READY", flush=True)
+    await asyncio.Event().wait()
+
+
 def telemetry(sampled: bool | None):  # type: ignore[no-untyped-def]
     """Spans to an exporter that drops them, or none; the sampler decides alone for roots."""
     from theater_bus.telemetry import Telemetry
@@ -86,6 +108,8 @@ def main(kind: str, url: str, actors: int = 64) -> None:
         "host": lambda: host(url, actors, None),
         "host-sampled": lambda: host(url, actors, True),
         "host-unsampled": lambda: host(url, actors, False),
+        "components": lambda: components(url, COMPONENTS),
+        "web": lambda: components(url, WEB),
     }
     asyncio.run(ways[kind]())
 

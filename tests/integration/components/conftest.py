@@ -19,7 +19,7 @@ from theater_bus.testing import RunningHost, running_host
 
 FOLDER = Path(__file__).resolve().parents[2] / "guests" / "components"
 WITH_WASI = ("counter-go", "probe-javascript", "probe-python")
-INSTALLED = ("runtime",)
+INSTALLED = ("runtime", "wasi")
 MEMORY_BYTES = 256 * 1024 * 1024
 
 
@@ -54,8 +54,20 @@ class Components:
         """Start an actor; further arguments are those of `RunningHost.spawn`."""
         wasm = await asyncio.to_thread(component, name)
         limits = {"memory_bytes": MEMORY_BYTES, **manifest.pop("limits", {})}
-        manifest.setdefault("capabilities", {} if name.startswith("web") else {"runtime": {}})
+        manifest.setdefault("capabilities", capabilities_of(name))
+        if name == "web-javascript":
+            manifest.setdefault("isolation", "operation")  # its engine serves one request
         return await self.running.spawn(wasm, limits=limits, **manifest)
+
+
+def capabilities_of(name: str) -> dict[str, Any]:
+    """What an actor of that component needs: Python and Go ask for random numbers when they start, Go for the time."""
+    needed: dict[str, Any] = {} if name.startswith("web") else {"runtime": {}}
+    if name.endswith("-python"):
+        needed["wasi"] = {"random": True}
+    if name == "counter-go":
+        needed["wasi"] = {"random": True, "clocks": True}
+    return needed
 
 
 def component(name: str) -> bytes:

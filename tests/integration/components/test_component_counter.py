@@ -10,7 +10,15 @@ import pytest
 from theater_bus.client.actor import ActorHandle
 from theater_bus.errors import ActorError, GuestError, OperationTimeout
 
-NAMES = ("counter-c", "counter-go-alone", "counter-wat", "probe-javascript-alone")
+NAMES = (
+    "counter-c",
+    "counter-go",
+    "counter-go-alone",
+    "counter-wat",
+    "probe-javascript",
+    "probe-javascript-alone",
+    "probe-python",
+)
 NEW = {"count": 0, "last": None}
 
 # The first test of a component builds it, and compiles it.

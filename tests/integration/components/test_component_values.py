@@ -9,7 +9,7 @@ import pytest
 
 from theater_bus.errors import ActorError
 
-NAMES = ("probe-javascript-alone",)
+NAMES = ("probe-javascript", "probe-python")
 NEW = {"count": 0, "last": None}
 PERSON = {"name": "Ada", "age": 36, "at": {"x": -(2**31), "y": 2**31 - 1}, "tags": ["a", ""]}
 VALUES = {

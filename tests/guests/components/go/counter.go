@@ -3,7 +3,8 @@
 //
 // A function gets its parameters flat (a record is its fields, an option a flag and its content) and answers with the
 // address of its result. What the host puts into memory is allocated by `cabi_realloc`; once it has read a result, it
-// calls `cabi_post_…`, and nothing of the call is needed any more. Addresses have 32 bits, a pointer of Go's has 64.
+// calls `cabi_post_…`, and nothing of the call is needed any more. Neither may call out, and Go's own allocator does: its
+// collector asks for the time. Hence `space`. Addresses have 32 bits, a pointer of Go's has 64.
 package main
 
 import "unsafe"
@@ -38,7 +39,8 @@ func hostLog(at unsafe.Pointer, size uint32)
 func hostSelf(result unsafe.Pointer)
 
 var (
-	kept   [][]byte // what the host asked memory for in this call: the collector must not have it
+	space  [1 << 20]byte // for what the host puts into memory in one call
+	used   uint32
 	result answer
 	failed refusal
 	echoed text
@@ -47,12 +49,15 @@ var (
 
 //go:wasmexport cabi_realloc
 func realloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
-	space := make([]byte, size+align)
-	start := uintptr(unsafe.Pointer(unsafe.SliceData(space)))
-	place := space[(uintptr(align)-start%uintptr(align))%uintptr(align):]
-	copy(place, unsafe.Slice((*byte)(old), oldSize))
-	kept = append(kept, space)
-	return unsafe.Pointer(unsafe.SliceData(place))
+	start := (address(unsafe.Pointer(&space)) + used + align - 1) &^ (align - 1)
+	end := start - address(unsafe.Pointer(&space)) + size
+	if end < used || end > uint32(len(space)) {
+		panic("more than fits into one call")
+	}
+	place := unsafe.Add(unsafe.Pointer(&space), end-size)
+	copy(space[end-size:end], unsafe.Slice((*byte)(old), oldSize))
+	used = end
+	return place
 }
 
 func log(words string) {
@@ -118,7 +123,7 @@ func echoBytes(at unsafe.Pointer, size uint32) unsafe.Pointer {
 }
 
 func forget() {
-	kept = nil
+	used = 0
 }
 
 //go:wasmexport cabi_post_theater:simple/actor#init
