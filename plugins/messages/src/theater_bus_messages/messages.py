@@ -7,9 +7,7 @@ two participants of a conversation can say something in it or end it, which is c
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Coroutine
 from functools import partial
 from typing import Annotated, Any
 
@@ -38,19 +36,14 @@ from theater_bus.errors import (
     Unavailable,
 )
 from theater_bus_messages.conversation import Conversation, Conversations, is_channel
+from theater_bus_messages.presence import PEER, Presence, event_headers
 from theater_bus_messages.request import Outstanding, Requests, request_id
 
 __all__ = ["Messages"]
 
 CLIENT = "theater:simple/message-server-client"
-PEER = "theater:bus/messages"
-FAREWELL_MS = 1_000
-"""How long the other side of a conversation may take to hear that it is over, when nobody waits for that."""
-CHECK_MS = 2_000
 WAITING = 16
 """Calls of the actor's own exports that are in its mailbox at a time."""
-MISSES = 2
-"""Checks in a row that the other side does not answer before it counts as gone."""
 
 
 class Messages(Capability):
@@ -84,8 +77,7 @@ class Messages(Capability):
         self._conversations = Conversations()
         self._requests = Requests(context.clock, context.snapshot_changed)
         self._calls = CallQueue(context, WAITING)
-        self._background: set[asyncio.Task[Any]] = set()
-        self._checking: asyncio.Task[None] | None = None
+        self._presence = Presence(context, self._conversations, settings.check_ms, self._end)
 
     # -- sends and requests --------------------------------------------------------------------------------------------
 
@@ -172,10 +164,10 @@ class Messages(Capability):
             return
         if not took_effect or conversation.is_closing:
             self._conversations.remove(conversation)
-            self._later(self._say_goodbye(conversation))
+            self._presence.say_goodbye(conversation)
             return
         conversation.is_open = True
-        self._check_later()
+        self._presence.watch()
         if conversation.first is not None:
             self._calls.put(f"{CLIENT}.handle-channel-message", [conversation.channel, conversation.first])
 
@@ -200,7 +192,7 @@ class Messages(Capability):
 
     def _say(self, conversation: Conversation, what: str, msg: bytes) -> None:
         if conversation.inbox:
-            self.context.queue_reply(conversation.inbox, msg, _headers(conversation.channel, what))
+            self.context.queue_reply(conversation.inbox, msg, event_headers(conversation.channel, what))
             return
         params: list[Any] = [conversation.channel, msg] if what == "message" else [conversation.channel]
         self._queue(conversation.peer, what, params)
@@ -262,7 +254,7 @@ class Messages(Capability):
             self._conversations.remove(conversation)
             return
         conversation.is_open = True
-        self._check_later()
+        self._presence.watch()
         self.context.snapshot_changed()
 
     def peer_message(self, request: PeerRequest, channel: str, msg: bytes) -> Callback:
@@ -322,77 +314,23 @@ class Messages(Capability):
             self._calls.put(handler, [conversation.channel])
         self.context.snapshot_changed()
 
-    async def _say_goodbye(self, conversation: Conversation) -> None:
-        try:
-            if conversation.inbox:
-                await self.context.reply_to(conversation.inbox, b"", _headers(conversation.channel, "close"))
-            else:
-                close = [conversation.channel]
-                await self.context.call_peer(conversation.peer, f"{PEER}.close", close, timeout_ms=FAREWELL_MS)
-        except ActorError as error:
-            self.context.log.debug("messages.goodbye_unheard", channel=conversation.channel, error=str(error))
-
-    def _check_later(self) -> None:
-        if self._checking is None or self._checking.done():
-            self._checking = asyncio.get_running_loop().create_task(self._check_all(), name="theater-bus messages")
-
-    async def _check_all(self) -> None:
-        """Ask the other sides of all conversations, again and again, whether they are still there."""
-        while True:
-            await self.context.clock.sleep(self.settings.check_ms / 1000)
-            open_ = [one for one in self._conversations if one.is_open]
-            if not open_:
-                return
-            for inbox in {one.inbox for one in open_ if one.inbox}:
-                await self._check_client(inbox, [one for one in open_ if one.inbox == inbox])
-            for peer in {one.peer for one in open_ if not one.inbox}:
-                await self._check_actor(peer, [one for one in open_ if not one.inbox and one.peer == peer])
-
-    async def _check_actor(self, peer: str, conversations: list[Conversation]) -> None:
-        channels = [one.channel for one in conversations]
-        try:
-            unknown = await self.context.call_peer(peer, f"{PEER}.unknown", [channels], timeout_ms=CHECK_MS)
-        except ActorError:
-            self._missed(conversations)
-            return
-        for one in conversations:
-            one.missed = 0
-            if one.channel in unknown:
-                self._end(one)
-
-    async def _check_client(self, inbox: str, conversations: list[Conversation]) -> None:
-        try:
-            for one in conversations:
-                await self.context.reply_to(inbox, b"", _headers(one.channel, "check"))
-                one.missed = 0
-        except ActorError:
-            self._missed(conversations)
-
-    def _missed(self, conversations: list[Conversation]) -> None:
-        for one in conversations:
-            one.missed += 1
-            if one.missed >= MISSES:
-                self._end(one)
-
     # -- its life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Go on with what was restored."""
         if len(self._conversations):
-            self._check_later()
+            self._presence.watch()
 
     async def stop(self) -> None:
         """Tell the others, unless the actor comes back."""
         self._calls.close()
-        if self._checking is not None:
-            self._checking.cancel()
-            self._background.add(self._checking)
-        if not self.context.will_return:
-            self._requests.close(ShuttingDown("the actor that was asked ended before it answered", ran="committed"))
+        is_over = not self.context.will_return
+        ended = ShuttingDown("the actor that was asked ended before it answered", ran="committed")
+        self._requests.close(ended if is_over else None)
+        if is_over:
             for conversation in self._conversations:
-                self._later(self._say_goodbye(conversation))
-        if self._background:
-            await asyncio.wait(self._background, timeout=2 * FAREWELL_MS / 1000)
+                self._presence.say_goodbye(conversation)
+        await self._presence.close()
 
     def snapshot(self) -> bytes | None:
         """Whether it is registered, its conversations, and the requests that wait."""
@@ -458,11 +396,6 @@ class Messages(Capability):
                 f"`channels = {self.settings.channels + 1}` in [capabilities.messages]"
             )
 
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work, name="theater-bus messages")
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
-
 
 _HANDLERS = (
     "handle-send",
@@ -471,10 +404,6 @@ _HANDLERS = (
     "handle-channel-message",
     "handle-channel-close",
 )
-
-
-def _headers(channel: str, event: str) -> dict[str, str]:
-    return {"Theater-Channel": channel, "Theater-Event": event}
 
 
 def _bare(value: Any) -> Any:

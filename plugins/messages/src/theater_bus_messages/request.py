@@ -41,7 +41,7 @@ class Outstanding:
 
 
 class Requests:
-    """Those of one actor. `expired` is told of each that nobody waits for any more."""
+    """Those of one actor. `changed` is called when what survives has changed."""
 
     def __init__(self, clock: TimeSource, changed: Callable[[], None]) -> None:
         self._clock = clock
@@ -92,12 +92,13 @@ class Requests:
         for reply in found.replies:
             _give(reply, answer)
 
-    def close(self, error: ActorError) -> None:
-        """The actor ends: nothing is answered any more."""
+    def close(self, error: ActorError | None) -> None:
+        """Nothing is answered here any more: with an error, or in silence where the actor comes back elsewhere."""
         for found in list(self._all.values()):
             self._forget(found)
-            for reply in found.replies:
-                reply.refuse(error)
+            if error is not None:
+                for reply in found.replies:
+                    reply.refuse(error)
 
     def snapshot(self) -> list[list[Any]]:
         """What of them survives: repeats of the request find it again."""
