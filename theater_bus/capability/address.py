@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from threading import Lock
 
 __all__ = ["is_public", "plain_address", "resolve"]
 
-LOOKUPS = 8
+LOOKUPS = 32
 """Threads that wait for name servers. They are the lookups' own: a slow one delays no other work of the host."""
+LOOKUPS_EACH = 2
+"""Of these for one actor: names that nobody answers for must not take up all of them."""
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
@@ -60,11 +64,12 @@ def _inner(one: IPv4Address | IPv6Address) -> list[IPv4Address]:
     return [inner for inner in (one.ipv4_mapped, one.sixtofour, *(one.teredo or ())) if inner is not None]
 
 
-async def resolve(host: str, port: int) -> list[str]:
+async def resolve(host: str, port: int, *, owner: str = "") -> list[str]:
     """The addresses of a name in the order in which to try them, or the address that `host` is.
 
-    Raises `OSError` for a name that does not resolve. It waits as long as the system's resolver does; cancel it at a
-    deadline.
+    `owner` is the id of the actor that wants to know. Raises `OSError` for a name that does not resolve. It waits as
+    long as the system's resolver does, so cancel it at a deadline; but a lookup that was cancelled goes on, and an
+    owner with two of them under way is refused a third one.
     """
     known = plain_address(host)
     if known is not None:
@@ -73,8 +78,7 @@ async def resolve(host: str, port: int) -> list[str]:
         host.encode("idna")
     except UnicodeError:
         raise OSError(f"{host!r} is no name of a host") from None
-    loop = asyncio.get_running_loop()
-    found = await loop.run_in_executor(_lookups(), _look_up, host, port)
+    found = await asyncio.wrap_future(_lookups().look_up(owner, host, port))
     return list(dict.fromkeys(found))
 
 
@@ -83,6 +87,29 @@ def _look_up(host: str, port: int) -> list[str]:
     return [plain for *_, where in found if (plain := plain_address(str(where[0]))) is not None]
 
 
+class _Lookups:
+    """The threads, and how many lookups of each owner are under way: those that were cancelled still take one up."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="theater-bus-lookup")
+        self._under_way: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def look_up(self, owner: str, host: str, port: int) -> Future[list[str]]:
+        with self._lock:
+            if owner and self._under_way[owner] >= LOOKUPS_EACH:
+                raise OSError(f"{LOOKUPS_EACH} lookups of this actor are under way, and no name server has answered")
+            self._under_way[owner] += 1
+        looking = self._threads.submit(_look_up, host, port)
+        looking.add_done_callback(partial(self._ended, owner))
+        return looking
+
+    def _ended(self, owner: str, _: object) -> None:
+        with self._lock:
+            self._under_way[owner] -= 1
+            self._under_way += Counter()  # owners without any are forgotten
+
+
 @lru_cache(maxsize=1)
-def _lookups() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(LOOKUPS, thread_name_prefix="theater-bus-lookup")
+def _lookups() -> _Lookups:
+    return _Lookups()

@@ -444,7 +444,7 @@ async def test_a_name_must_be_granted_and_leads_to_no_private_address(start_harn
 async def test_a_name_that_resolves_to_private_addresses_is_refused(
     start_harness: Any, monkeypatch: pytest.MonkeyPatch, answers: list[str]
 ) -> None:
-    async def resolve(host: str, port: int) -> list[str]:
+    async def resolve(host: str, port: int, owner: str) -> list[str]:
         return answers
 
     monkeypatch.setattr("theater_bus_tcp.endpoint.resolve", resolve)
@@ -459,7 +459,7 @@ async def test_the_connection_goes_to_the_address_that_was_judged(
     """A name that answers otherwise the second time is asked once only."""
     asked: list[str] = []
 
-    async def resolve(host: str, port: int) -> list[str]:
+    async def resolve(host: str, port: int, owner: str) -> list[str]:
         asked.append(host)
         return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
 

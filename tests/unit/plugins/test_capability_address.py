@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
+from typing import Any
+
 import pytest
 
 from theater_bus.capability import is_public, plain_address, resolve
@@ -54,3 +59,33 @@ async def test_a_name_becomes_addresses_and_an_address_stays_one() -> None:
 async def test_what_is_no_name_does_not_resolve(name: str) -> None:
     with pytest.raises(OSError):
         await resolve(name, 80)
+
+
+async def test_lookups_that_nobody_answers_take_up_a_share_of_their_actor_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silence = threading.Event()
+    ask = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *args: Any, **named: Any) -> Any:
+        if host == "silent.example.com":
+            silence.wait(60)
+        return ask("127.0.0.1", *args, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await resolve("silent.example.com", 80, owner="hostile")
+    with pytest.raises(OSError, match="2 lookups of this actor are under way"):
+        await resolve("other.example.com", 80, owner="hostile")
+    assert await resolve("other.example.com", 80, owner="other") == ["127.0.0.1"]
+    assert await resolve("other.example.com", 80) == ["127.0.0.1"]
+    silence.set()
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert await resolve("other.example.com", 80, owner="hostile") == ["127.0.0.1"]
+                break
+            except OSError:
+                await asyncio.sleep(0.002)

@@ -43,14 +43,15 @@ def check_address(host: str, text: str, port: int, is_granted: Allows) -> None:
 class CheckedResolver(AbstractResolver):
     """Names for aiohttp's connector: resolved by the system, and refused as a whole for one address that may not be."""
 
-    def __init__(self, is_granted: Allows) -> None:
+    def __init__(self, is_granted: Allows, owner: str = "") -> None:
         self._is_granted = is_granted
+        self._owner = owner
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """The addresses that a connection may go to. Raises `CapabilityError`, or `OSError` when there are none."""
-        addresses = await resolve(host, port)
+        addresses = await resolve(host, port, owner=self._owner)
         for address in addresses:
             check_address(host, address, port, self._is_granted)
         return [

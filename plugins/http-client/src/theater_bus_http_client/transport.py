@@ -130,7 +130,11 @@ class Transport:
             trust = await asyncio.to_thread(_trust, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
             # A connection for each request: it is checked anew, and none is found dead when a POST is half sent.
             connector = aiohttp.TCPConnector(
-                resolver=CheckedResolver(self._is_granted), ssl=trust, use_dns_cache=False, force_close=True, limit=0
+                resolver=CheckedResolver(self._is_granted, self._context.actor.id),
+                ssl=trust,
+                use_dns_cache=False,
+                force_close=True,
+                limit=0,
             )
             self._session = aiohttp.ClientSession(
                 connector=connector,

@@ -69,9 +69,10 @@ def _is_readable(host: str, port: str) -> bool:
 
 
 class Reach:
-    """How far a grant reaches. `setting` is its name, for errors."""
+    """How far a grant of the actor `owner` reaches. `setting` is its name, for errors."""
 
-    def __init__(self, setting: str, granted: Iterable[str] | str) -> None:
+    def __init__(self, owner: str, setting: str, granted: Iterable[str] | str) -> None:
+        self._owner = owner
         self._setting = setting
         self._bound = ENDPOINTS.read(granted if isinstance(granted, str) else list(granted))
 
@@ -87,7 +88,7 @@ class Reach:
             return [endpoint.host]
         try:
             async with asyncio.timeout(timeout_s):
-                found = await resolve(endpoint.host, endpoint.port)
+                found = await resolve(endpoint.host, endpoint.port, owner=self._owner)
         except OSError as error:
             raise CapabilityError(f"{endpoint.host} does not resolve: {reason_of(error)}") from error
         allowed = [one for one in found if self._bound.allows(endpoint.at(one)) or is_public(one)]

@@ -69,8 +69,8 @@ class Tcp(Capability):
         super().__init__(context, settings)
         self._holding = Holding(context, settings)
         self._handing = Handing(self._holding)
-        self._connect = Reach("connect", settings.connect)
-        self._listen = Reach("listen", settings.listen)
+        self._connect = Reach(context.actor.id, "connect", settings.connect)
+        self._listen = Reach(context.actor.id, "listen", settings.listen)
         self._restored: list[tuple[str, str]] = []
         self._numbered = 0
 
