@@ -58,9 +58,7 @@ async def test_without_grants_there_is_nothing_to_see() -> None:
         assert refusal(lambda: call("sockets/tcp-create-socket.create-tcp-socket", "ipv4")) == "access-denied"
         assert refusal(lambda: call("sockets/udp-create-socket.create-udp-socket", "ipv6")) == "access-denied"
         network = call("sockets/instance-network.instance-network")
-        assert (
-            refusal(lambda: call("sockets/ip-name-lookup.resolve-addresses", network, "localhost")) == "access-denied"
-        )
+        assert await refused(call("sockets/ip-name-lookup.resolve-addresses", network, "localhost")) == "access-denied"
 
 
 @pytest.mark.parametrize(
@@ -316,3 +314,101 @@ async def test_files_are_closed_with_their_handles_and_with_the_instance(place: 
         instance.renewed()
         assert opened() == before
     assert opened() == before
+
+
+# -- connections -----------------------------------------------------------------------------------------------------
+
+TCP = "sockets/tcp.[method]tcp-socket."
+
+
+def at(port: int) -> dict[str, Any]:
+    return {"ipv4": {"port": port, "address": [127, 0, 0, 1]}}
+
+
+@asynccontextmanager
+async def echo_server() -> AsyncIterator[int]:
+    """A server that sends back what it gets, and ends when its peer does."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1000):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def connected(call: Call, port: int) -> tuple[int, int, int]:
+    socket = call("sockets/tcp-create-socket.create-tcp-socket", "ipv4")
+    call(TCP + "start-connect", socket, call("sockets/instance-network.instance-network"), at(port))
+    await call("io/poll.[method]pollable.block", call(TCP + "subscribe", socket))
+    incoming, outgoing = call(TCP + "finish-connect", socket)
+    return socket, incoming, outgoing
+
+
+async def test_a_granted_endpoint_is_connected_to_read_and_written() -> None:
+    async with echo_server() as port, wasi(connect=[f"127.0.0.1:{port}"]) as (instance, call):
+        socket, incoming, outgoing = await connected(call, port)
+        assert call(TCP + "remote-address", socket) == at(port)
+        assert call(TCP + "local-address", socket)["ipv4"]["address"] == [127, 0, 0, 1]
+        assert call("io/streams.[method]input-stream.read", incoming, 10) == b""
+        await call("io/streams.[method]output-stream.blocking-write-and-flush", outgoing, b"x" * 100_000)
+        got = b""
+        while len(got) < 100_000:
+            got += await call("io/streams.[method]input-stream.blocking-read", incoming, 1 << 20)
+        call(TCP + "shutdown", socket, "send")
+        assert await refused(call("io/streams.[method]input-stream.blocking-read", incoming, 1)) == "closed"
+        for kind, number in (("tcp-socket", socket), ("input-stream", incoming), ("output-stream", outgoing)):
+            instance.dropped(kind, number)
+
+
+async def test_an_endpoint_that_is_not_granted_is_refused_before_anything_is_sent() -> None:
+    async with echo_server() as port, wasi(connect=[f"127.0.0.1:{port + 1}", "localhost:9"]) as (_, call):
+        socket = call("sockets/tcp-create-socket.create-tcp-socket", "ipv4")
+        network = call("sockets/instance-network.instance-network")
+        assert refusal(lambda: call(TCP + "start-connect", socket, network, at(port))) == "access-denied"
+        assert (
+            await refused(call("sockets/ip-name-lookup.resolve-addresses", network, "example.com")) == "access-denied"
+        )
+        stream = await call("sockets/ip-name-lookup.resolve-addresses", network, "localhost")
+        first = call("sockets/ip-name-lookup.[method]resolve-address-stream.resolve-next-address", stream)
+        assert first is not None
+        assert refusal(lambda: call(TCP + "start-connect", socket, network, at(9))) == "access-denied", (
+            "a name gives no way into a private network"
+        )
+        assert refusal(lambda: call(TCP + "start-listen", socket)) == "access-denied"
+
+
+async def test_a_connection_that_is_refused_says_so() -> None:
+    async with echo_server() as port:
+        pass
+    async with wasi(connect=["127.0.0.1:*"]) as (_, call):
+        socket = call("sockets/tcp-create-socket.create-tcp-socket", "ipv4")
+        network = call("sockets/instance-network.instance-network")
+        assert refusal(lambda: call(TCP + "finish-connect", socket)) == "not-in-progress"
+        call(TCP + "start-connect", socket, network, at(port))
+        assert refusal(lambda: call(TCP + "start-connect", socket, network, at(port))) == "invalid-state"
+        await call("io/poll.[method]pollable.block", call(TCP + "subscribe", socket))
+        assert refusal(lambda: call(TCP + "finish-connect", socket)) == "connection-refused"
+
+
+async def test_connections_end_with_the_instance() -> None:
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        ended.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, wasi(connect=["127.0.0.1:*"]) as (instance, call):
+        await connected(call, port)
+        instance.renewed()
+        async with asyncio.timeout(20):
+            await ended.wait()

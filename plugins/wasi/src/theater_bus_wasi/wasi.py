@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, cast
 
 from pydantic import Field, field_validator
 
-from theater_bus.capability import EXACT, FLAG, NUMBER, PATHS, STRINGS, Context, PeerRequest, WitCapability
+from theater_bus.capability import ENDPOINTS, EXACT, FLAG, NUMBER, PATHS, STRINGS, Context, PeerRequest, WitCapability
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus.errors import FunctionNotFound
 from theater_bus_wasi.cli import Cli
@@ -40,7 +40,8 @@ class Wasi(WitCapability):
 
     class Settings(BaseSettings):
         """`clocks` and `random`: the host's own. `environment`: `NAME=value`. `arguments`: of the command line.
-        `stdio`: standard output and error become lines of the actor's log. `read` and `write`: directories.
+        `stdio`: standard output and error become lines of the actor's log.
+        `read` and `write`: directories. `connect`: where TCP connections may go, `host:port`.
         `http_body_bytes` and `http_header_bytes` bound the requests that an actor serves, and its responses.
         """
 
@@ -51,6 +52,7 @@ class Wasi(WitCapability):
         stdio: Annotated[bool, FLAG] = False
         read: Annotated[tuple[str, ...], PATHS] = ()
         write: Annotated[tuple[str, ...], PATHS] = ()
+        connect: Annotated[tuple[str, ...], ENDPOINTS] = ()
         http_body_bytes: Annotated[int, NUMBER, Field(strict=True, ge=0)] = 8 * 1024 * 1024
         http_header_bytes: Annotated[int, NUMBER, Field(strict=True, ge=0)] = 64 * 1024
 
