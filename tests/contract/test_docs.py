@@ -21,7 +21,7 @@ import pytest_asyncio
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED_ADDRESS = "nats://127.0.0.1:4222"
-COMMAND_S = 60.0
+COMMAND_S = 180.0
 AT_A_TIME = 3
 
 

@@ -67,6 +67,7 @@ class Table:
 
     def __init__(self) -> None:
         self._items: dict[int, object] = {}
+        self._replaced: dict[int, int] = {}
         self._next = 1
 
     def __len__(self) -> int:
@@ -81,8 +82,13 @@ class Table:
         return number
 
     def put_at(self, number: int, item: object) -> None:
-        """Put an item under a number that the host chose, in place of what was there."""
-        _close(self._items.pop(number, None))
+        """Put an item under a number that the host chose, in place of what was there.
+
+        A guest that collects garbage lets go of what was there in a later call; that must not take the new item away.
+        """
+        if number in self._items:
+            _close(self._items.pop(number))
+            self._replaced[number] = self._replaced.get(number, 0) + 1
         self._items[number] = item
 
     def get(self, number: int, kind: type[T]) -> T:
@@ -99,11 +105,15 @@ class Table:
         return item
 
     def drop(self, number: int) -> None:
-        """The guest has let go of it."""
-        _close(self._items.pop(number, None))
+        """The guest has let go of it, or of one that had its number before."""
+        if self._replaced.get(number):
+            self._replaced[number] -= 1
+        else:
+            _close(self._items.pop(number, None))
 
     def clear(self) -> None:
         """Nothing of it is held any more."""
+        self._replaced.clear()
         items, self._items = self._items, {}
         for item in items.values():
             _close(item)
