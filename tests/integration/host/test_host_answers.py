@@ -20,6 +20,7 @@ ASKED: dict[Channel, dict[str, dict[str, Any]]] = {
         **{name: {} for name in ("status", "chain", "metrics", "exports", "manifest", "grants", "watch")},
         "state": {"form": "value"},
         "operation": {"op": "k"},
+        "object": {"digest": f"sha256:{32 * '0a'}"},
     },
     # In the order in which one actor can bear them.
     Channel.CONTROL: {
@@ -34,7 +35,10 @@ ASKED: dict[Channel, dict[str, dict[str, Any]]] = {
     Channel.HOST: {"spawn": {}, "info": {}, "actors": {}, "drain": {"wait": True}},
     Channel.FLEET: {"ping": {}, "where": {"id": "a"}},
 }
-ALTERNATIVES = {(Channel.INFO, "state"): {"cgrf", "digest, size, object"}}
+ALTERNATIVES = {
+    (Channel.INFO, "state"): {"cgrf", "digest, size, object"},
+    (Channel.INFO, "object"): {"digest, size, object"},
+}
 
 
 def test_every_verb_that_exists_is_asked_here() -> None:
