@@ -105,7 +105,9 @@ class HostCall(Record):
     TYPE: ClassVar[str] = "host-call"
     interface: Annotated[str, TEXT, "the interface, with its version if it has one"]
     function: Annotated[str, TEXT, "the function"]
-    input: Annotated[Payload, PAYLOAD, "the parameters as they lay in guest memory"]
+    input: Annotated[
+        Payload, PAYLOAD, "the parameters as a module had them in memory; of a component canonical CGRF, always a tuple"
+    ]
     outcome: Annotated[Outcome, choice(*get_args(Outcome)), "how it ended"]
     output: Annotated[Payload | None, optional(PAYLOAD), "what the guest got; nil when it got nothing"]
 
