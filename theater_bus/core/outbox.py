@@ -48,12 +48,15 @@ def pause_s(attempt: int) -> float:
 
 
 class SentNumbers:
-    """Which numbers of an outbox are not settled yet. `through` is the last one that was settled before."""
+    """Which numbers of an outbox are not settled yet. `last` is the last one that was given before.
+
+    Of those up to `last`, the ones that are added are not settled, all others are: what a recovery finds.
+    """
 
     __slots__ = ("_last", "_open")
 
-    def __init__(self, through: int = 0) -> None:
-        self._last = through
+    def __init__(self, last: int = 0) -> None:
+        self._last = last
         self._open: dict[int, None] = {}
 
     @property
@@ -64,8 +67,8 @@ class SentNumbers:
         return self._last
 
     def add(self, number: int) -> None:
-        """A send got this number, which is higher than all before it."""
-        self._last = number
+        """A send has this number, which is higher than all that were added before it."""
+        self._last = max(self._last, number)
         self._open[number] = None
 
     def settle(self, number: int) -> None:

@@ -25,6 +25,19 @@ def test_everything_up_to_through_is_settled() -> None:
     assert numbers.through == 7
 
 
+def test_what_a_recovery_does_not_find_was_settled() -> None:
+    numbers = SentNumbers(6)
+    for number in (2, 5):
+        numbers.add(number)
+    assert numbers.through == 1
+    numbers.settle(2)
+    assert numbers.through == 4
+    numbers.settle(5)
+    assert numbers.through == 6
+    numbers.add(7)
+    assert numbers.through == 6
+
+
 @given(st.permutations(range(1, 12)))
 def test_through_is_below_the_first_that_is_open_in_every_order(order: list[int]) -> None:
     numbers = SentNumbers()
