@@ -26,6 +26,8 @@ class WitCapability(Capability):
 
     pact: ClassVar[str] = ""
     packages: ClassVar[Mapping[str, str]]
+    external: ClassVar[frozenset[str]] = frozenset()
+    """Functions, named as in `offers`, that reach the outside at once, like `@external` ones of pact."""
     fronts: ClassVar[str] = ""
     """Exports of the guest that take handles, as callers see them instead: pact text with their plain parameters and
     results. `enter` puts something behind the handles of one call, `leave` gives the result, which must follow from the

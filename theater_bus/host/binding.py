@@ -187,7 +187,7 @@ def _bind_foreign(capability: CapabilityType, interface: Interface, found: list[
     offers = capability.cls.offers()
     problems = []
     for function in interface.functions:
-        one = foreign_function(interface.name, function)
+        one = foreign_function(capability.cls, interface.name, function)
         if one.key in offers:
             found.append(Binding(capability.name, one))
         else:

@@ -57,6 +57,13 @@ class ForeignFunction:
         return bind_plain(method, self.codec, self.fallible)
 
 
-def foreign_function(interface: str, function: Function) -> ForeignFunction:
-    """The function as the guest declares it."""
-    return ForeignFunction(interface, function, tupled_import_codec(function), isinstance(function.result, ResultOf))
+def foreign_function(cls: type[WitCapability], interface: str, function: Function) -> ForeignFunction:
+    """The function of a capability, as the guest declares it."""
+    is_external = f"{unversioned(interface)}.{function.name}" in cls.external
+    return ForeignFunction(
+        interface,
+        function,
+        tupled_import_codec(function),
+        isinstance(function.result, ResultOf),
+        "external" if is_external else "none",
+    )

@@ -94,6 +94,11 @@ async def test_standard_streams_are_closed_without_the_grant_and_lines_of_the_lo
         assert instance.context.guest_lines == ["one", "two \ufffd", "\ufffd"]  # type: ignore[attr-defined]
 
 
+def test_what_reaches_the_outside_is_among_what_is_offered() -> None:
+    assert Wasi.external < Wasi.offers()
+    assert "wasi:io/streams.[method]output-stream.write" in Wasi.external
+
+
 async def test_exit_ends_the_operation() -> None:
     async with wasi() as (_, call):
         with pytest.raises(HandlerError, match="called exit with err"):

@@ -122,7 +122,7 @@ def _foreign(metadata: PackageMetadata | None, registry: PluginRegistry) -> list
         offers = one.cls.offers()
         for interface in metadata.imports:
             if is_compatible(one.cls, interface.name):
-                functions = [foreign_function(interface.name, function) for function in interface.functions]
+                functions = [foreign_function(one.cls, interface.name, function) for function in interface.functions]
                 lacking = [f"{one.name} has no function {f.name}" for f in functions if f.key not in offers]
                 names = tuple(function.name for function in functions)
                 found.append(_Need(interface.name, names, ((one.name, one.plugin),), tuple(lacking)))

@@ -27,6 +27,25 @@ METHODS: dict[str, tuple[type[Group], str]] = {
 }
 
 
+_DESCRIPTOR = "wasi:filesystem/types.[method]descriptor."
+_OUTPUT = "wasi:io/streams.[method]output-stream."
+EXTERNAL = frozenset(
+    (
+        *(
+            _DESCRIPTOR + one
+            for one in (
+                *("write", "set-size", "open-at", "create-directory-at", "remove-directory-at", "unlink-file-at"),
+                "rename-at",
+            )
+        ),
+        *(_OUTPUT + one for one in ("write", "blocking-write-and-flush", "write-zeroes", "splice", "blocking-splice")),
+        _OUTPUT + "blocking-write-zeroes-and-flush",
+        "wasi:sockets/tcp.[method]tcp-socket.start-connect",
+    )
+)
+"""What others can see before the operation is recorded. Where a stream leads, a file, a peer or the log, is not known."""
+
+
 class Wasi(WitCapability):
     """WASI 0.2 for components. Without settings a guest gets nothing: see the page of the capability."""
 
@@ -34,6 +53,7 @@ class Wasi(WitCapability):
     packages: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("wasi:io", "wasi:clocks", "wasi:random", "wasi:cli", "wasi:filesystem", "wasi:sockets", "wasi:http"), "0.2"
     )
+    external: ClassVar[frozenset[str]] = EXTERNAL
     fronts: ClassVar[str] = FRONTS
     peer_pact: ClassVar[str] = UPLOAD_PACT
     settings: Settings
