@@ -43,7 +43,7 @@ EXTERNAL = frozenset(
         "wasi:sockets/tcp.[method]tcp-socket.start-connect",
     )
 )
-"""What others can see before the operation is recorded. Where a stream leads, a file, a peer or the log, is not known."""
+"""What others can see before the operation is recorded. Where a stream leads to is not known."""
 
 
 class Wasi(WitCapability):
