@@ -124,8 +124,11 @@ class HostCalls:
             known = capability.functions.get((interface, function))
             instance = self._actor.capabilities.get(capability.name)
             if known is not None and instance is not None:
+                # A component passes its arguments in another way: those of its own import are what was recorded.
+                own = self._queued.get((interface, function))
+                codec = known.codec if own is None else own[0].codec
                 try:
-                    instance.undelivered(function, known.codec.decode_args(data), error)
+                    instance.undelivered(function, codec.decode_args(data), error)
                 except Exception:
                     log.exception("capability %s failed at the end of a send", capability.name)
 
