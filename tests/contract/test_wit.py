@@ -76,7 +76,7 @@ def test_the_world_of_an_actor_with_every_kind_of_type_is_read_by_the_tools(tmp_
         record record { type: option<option<string>>, may: may, level: level, kind: kind, pairs: map<char, s8> }
         imports { theater:simple/timer, theater:bus/timer, theater:simple/runtime.log }
         exports {
-            theater:simple/actor.init: func(state: option<record>) -> result<tuple<record>, string>
+            theater:simple/actor.init: func(state: record) -> result<tuple<record>, string>
             theater:simple/timer.handle-tick: func(state: record, name: string) -> result<tuple<record>, string>
             import: func(state: record, shape: shape, any: value) -> result<tuple<record, result<_, u64>>, string>
             version: func() -> tuple<u8, bool>

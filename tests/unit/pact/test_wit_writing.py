@@ -247,6 +247,15 @@ def test_what_wit_cannot_say_is_refused_with_its_line(function: str, types: str,
 
 
 @pytest.mark.parametrize(
+    "result",
+    ["value", "result<u8, string>", "result<tuple<u8>, u8>", "result<tuple<>, string>", "result<tuple<u16>, string>"],
+)
+def test_a_function_that_would_lose_its_state_is_refused_with_its_line(result: str) -> None:
+    with pytest.raises(PactSyntaxError, match=r"a\.pact:2:1: `f` takes a state.* answers with"):
+        actor_wit(parse(f"exports {{\n f: func(state: u8) -> {result} }}", "a.pact"), {})
+
+
+@pytest.mark.parametrize(
     ("interface", "problem"),
     [
         ("clock", "in no package of the form namespace:name"),

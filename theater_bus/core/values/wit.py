@@ -16,7 +16,7 @@ from pathlib import PurePath
 from theater_bus.core.values.export_table import is_stateful
 from theater_bus.core.values.package import linked_imports
 from theater_bus.core.values.pact import PactFile
-from theater_bus.core.values.types import Function, Interface, Param
+from theater_bus.core.values.types import Function, Interface, Param, ResultOf, Scalar, TupleOf
 from theater_bus.core.values.wit_names import NotInWit, exact_name, package_and_name, respelled, written
 from theater_bus.core.values.wit_types import WitTypes
 from theater_bus.errors import PactSyntaxError
@@ -136,8 +136,24 @@ class _World:
         for one in _described(self._pact, exported=True):
             if one.name in imported:
                 one.name = client_name(one.name)
-            one.functions = [(_with_state(function), doc, line) for function, doc, line in one.functions]
+            one.functions = [(self._with_state(function, line), doc, line) for function, doc, line in one.functions]
             yield one
+
+    def _with_state(self, function: Function, line: int) -> Function:
+        """An actor's function in the shape by which hosts know it in a component, else it would lose its state."""
+        if not is_stateful(function):
+            return function
+        first, *others = function.params
+        result = function.result
+        tuple_ = result.ok if isinstance(result, ResultOf) and result.err is Scalar.STRING else None
+        if not isinstance(tuple_, TupleOf) or tuple_.items[:1] != (first.type,):
+            message = (
+                f"`{function.name}` takes a state, and a component's function with state answers with "
+                "`result<tuple<STATE, …>, string>`, of the same type. Fix: declare it so"
+            )
+            raise PactSyntaxError(message, line=line, column=1, source=self._pact.source)
+        renamed = [Param(f"{one.name}2", one.type) if one.name == "state" else one for one in others]
+        return Function(function.name, (Param("state", first.type), *renamed), result)
 
 
 def _described(pact: PactFile, *, exported: bool = False) -> list[_Described]:
@@ -172,15 +188,6 @@ def _signature(function: Function, types: WitTypes, used: set[str]) -> str:
     if function.result is None:
         return f"func({params})"
     return f"func({params}) -> {types.text(function.result, used)}"
-
-
-def _with_state(function: Function) -> Function:
-    """An actor's function with its state under the name by which hosts know it in a component."""
-    if not is_stateful(function):
-        return function
-    first, *others = function.params
-    renamed = [Param(f"{one.name}2", one.type) if one.name == "state" else one for one in others]
-    return Function(function.name, (Param("state", first.type), *renamed), function.result)
 
 
 def _uses(source: str, types: WitTypes, used: set[str]) -> list[str]:
