@@ -59,6 +59,7 @@ class Engine:
         self._loading: dict[str, asyncio.Task[Module | Component]] = {}
         self._linkers: dict[tuple[tuple[str, str], ...], int] = {}
         self._compiled: WeakSet[Compiled | CompiledComponent] = WeakSet()
+        self._hashed: tuple[bytes, str] = (b"", "")
         self._closed = False
         self._map_budget = map_budget()
 
@@ -101,10 +102,7 @@ class Engine:
         """
         runtime = self._bind()
         check_format(wasm, self.settings.max_module_bytes)
-        if len(wasm) < _SMALL:
-            sha256 = hashlib.sha256(wasm).hexdigest()
-        else:
-            sha256 = await runtime.loop.run_in_executor(self._compilers, lambda: hashlib.sha256(wasm).hexdigest())
+        sha256 = await self._sha256(wasm)
         module = self._modules.get(sha256)
         if module is not None:
             self._modules.move_to_end(sha256)
@@ -115,6 +113,15 @@ class Engine:
             task = self._loading[sha256] = runtime.loop.create_task(self._load(wasm, sha256))
             task.add_done_callback(lambda done: self._loaded(sha256, done))
         return await asyncio.shield(task)
+
+    async def _sha256(self, wasm: bytes) -> str:
+        """The digest. That of a large guest takes longer than its spawn, so the last one is remembered."""
+        if len(wasm) < _SMALL:
+            return hashlib.sha256(wasm).hexdigest()
+        if self._hashed[0] is not wasm:
+            digest = self._bind().loop.run_in_executor(self._compilers, lambda: hashlib.sha256(wasm).hexdigest())
+            self._hashed = wasm, await digest
+        return self._hashed[1]
 
     async def _load(self, wasm: bytes, sha256: str) -> Module | Component:
         runtime = self._bind()

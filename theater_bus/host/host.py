@@ -462,7 +462,9 @@ class Host:
         return await self.loop.run_in_executor(self._blocking, copy_context().run, function)
 
     async def keep_objects(self, actor: Actor, wasm: bytes) -> None:
-        """Keep package, manifest and grants by their digests, for recovery."""
+        """Keep package, manifest and grants by their digests, for recovery; an actor in memory has none."""
+        if actor.type.manifest.chain.durability != "file":
+            return
         for data in (wasm, actor.type.manifest.canonical(), actor.grants.canonical()):
             await self.keep(actor, data)
 
