@@ -33,7 +33,7 @@ from theater_bus.capability.children import NOT_GIVEN, ChildEnd, ChildEvent, Chi
 from theater_bus.capability.clock import Cancellable, TimeSource
 from theater_bus.capability.configuration import Configuration
 from theater_bus.capability.context import ActorIdentity, Context, Logger
-from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking
+from theater_bus.capability.declaration import Capability, CapabilityError, Settings, blocking, refusals
 from theater_bus.capability.exact import (
     Loose,
     err_value,
@@ -143,6 +143,7 @@ __all__ = [
     "parameters",
     "plain_address",
     "plain_value",
+    "refusals",
     "resolve",
     "secret_name",
     "with_secrets",

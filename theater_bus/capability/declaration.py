@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from theater_bus.capability.context import Context
 from theater_bus.core.grants import Kind
-from theater_bus.errors import ActorError
+from theater_bus.errors import ActorError, TheaterError
 
-__all__ = ["Capability", "CapabilityError", "Settings", "blocking"]
+__all__ = ["Capability", "CapabilityError", "Settings", "blocking", "refusals"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,6 +28,15 @@ class CapabilityError(Exception):
     def __init__(self, value: Any = None) -> None:
         self.value = value
         super().__init__(value if isinstance(value, str) else repr(value))
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Make what the host, NATS or a grant refuses within it (`TheaterError`) the guest's `err`, with the same text."""
+    try:
+        yield
+    except TheaterError as error:
+        raise CapabilityError(error.message if isinstance(error, ActorError) else str(error)) from error
 
 
 class Settings(BaseModel):

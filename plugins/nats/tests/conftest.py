@@ -11,10 +11,10 @@ import pytest
 
 from theater_bus.capability import Capability, CapabilityError
 from theater_bus.testing import relay_guest
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 from theater_bus_nats import Nats
 
-__all__ = ["start_harness", "start_host", "theater_server"]
+__all__ = ["eventually", "start_harness", "start_host", "theater_server"]
 
 HANDLERS = """
 record message {
@@ -82,15 +82,3 @@ def spawn(start_host: Any, handlers: type[Handlers]) -> SpawnActor:
         return host, actor
 
     return start
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Any]:
-    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
-
-    async def wait(holds: Callable[[], Any], timeout_s: float = 10.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
-                await asyncio.sleep(0.002)
-
-    return wait

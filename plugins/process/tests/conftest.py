@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 from theater_bus_process import Process
 
-__all__ = ["Programs", "start_harness", "start_host", "theater_server"]
+__all__ = ["Programs", "eventually", "start_harness", "start_host", "theater_server"]
 
 SHELL = "/bin/sh"
 HANDLERS = "theater:simple/process-handlers."
@@ -30,18 +30,6 @@ def is_gone() -> Callable[[int], bool]:
             return True
 
     return look
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Any]:
-    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
-
-    async def wait(holds: Callable[[], Any], timeout_s: float = 60.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
-                await asyncio.sleep(0.002)
-
-    return wait
 
 
 class Programs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from theater_bus.errors import Internal
 from theater_bus.testing import guest
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 
 __all__ = [
     "BOSS",
@@ -23,6 +22,7 @@ __all__ = [
     "RUNTIME",
     "capability",
     "crash",
+    "eventually",
     "heard_lines",
     "hears",
     "keeper",
@@ -38,18 +38,6 @@ __all__ = [
 HERE = Path(__file__).parent
 BOSS, CHAOS, RUNTIME, COUNTER = guest("boss", HERE / "guests"), guest("chaos"), guest("runtime"), guest("counter")
 FILE = '[chain]\ndurability = "file"\n'
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Any]:
-    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
-
-    async def wait(holds: Callable[[], Any], timeout_s: float = 10.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
-                await asyncio.sleep(0.002)
-
-    return wait
 
 
 def manifest(module: bytes, id: str | None = None, more: str = "") -> str:

@@ -14,21 +14,9 @@ import pytest
 import pytest_asyncio
 import trustme
 
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 
-__all__ = ["start_harness", "start_host", "theater_server"]
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Any]:
-    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
-
-    async def wait(holds: Callable[[], Any], timeout_s: float = 20.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
-                await asyncio.sleep(0.002)
-
-    return wait
+__all__ = ["eventually", "start_harness", "start_host", "theater_server"]
 
 
 @dataclass(frozen=True)

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import pty
 import struct
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 from theater_bus_terminal import console
 from theater_bus_terminal.console import Console
 
-__all__ = ["start_harness", "start_host", "theater_server"]
-
-
-@pytest.fixture
-def eventually() -> Callable[..., Any]:
-    """`await eventually(holds)`: wait until `holds()` is true; fails when it does not become so."""
-
-    async def wait(holds: Callable[[], Any], timeout_s: float = 20.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not holds():  # noqa: ASYNC110  what it waits for belongs to others
-                await asyncio.sleep(0.002)
-
-    return wait
+__all__ = ["eventually", "start_harness", "start_host", "theater_server"]
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from theater_bus import ActorError, TheaterError
-from theater_bus.capability import NUMBER, STRINGS, SUBJECTS, Capability, CapabilityError, Context, KeyValue
+from theater_bus.capability import NUMBER, STRINGS, SUBJECTS, Capability, CapabilityError, Context, KeyValue, refusals
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus_kv.watching import HANDLE, Bounds, Watch, Watching, shown
 
@@ -56,20 +53,20 @@ class Kv(Capability):
     async def get(self, bucket: str, key: str) -> dict[str, Any] | None:
         """The newest revision of a key."""
         self._check("read", key)
-        with _refusals():
+        with refusals():
             found = await (await self._bucket(bucket)).get(key)
         return None if found is None else shown(bucket, found)
 
     async def put(self, bucket: str, key: str, value: bytes) -> int:
         """Store a value, whatever was there."""
         self._check_value(key, value)
-        with _refusals():
+        with refusals():
             return await (await self._bucket(bucket)).put(key, value)
 
     async def create(self, bucket: str, key: str, value: bytes) -> int | None:
         """Store a value where there is none."""
         self._check_value(key, value)
-        with _refusals():
+        with refusals():
             return await (await self._bucket(bucket)).create(key, value)
 
     async def update(self, bucket: str, key: str, value: bytes, revision: int) -> int | None:
@@ -77,7 +74,7 @@ class Kv(Capability):
         self._check_value(key, value)
         if revision == 0:
             raise CapabilityError("no revision has the number 0. Fix: `create` for a key that is not there")
-        with _refusals():
+        with refusals():
             return await (await self._bucket(bucket)).update(key, value, revision)
 
     async def delete(self, bucket: str, key: str, revision: int | None) -> bool:
@@ -85,12 +82,12 @@ class Kv(Capability):
         self._check("write", key)
         if revision == 0:
             raise CapabilityError("no revision has the number 0. Fix: leave it out to delete whatever is there")
-        with _refusals():
+        with refusals():
             return await (await self._bucket(bucket)).delete(key, revision)
 
     async def keys(self, bucket: str, prefix: str) -> list[str]:
         """The keys that begin with this prefix, those that may be read."""
-        with _refusals():
+        with refusals():
             found = await (await self._bucket(bucket)).keys(prefix)
         allowed = [key for key in found if self._allows("read", key)]
         if len(allowed) > self.settings.keys:
@@ -105,7 +102,7 @@ class Kv(Capability):
     async def watch(self, name: str, bucket: str, pattern: str) -> None:
         """Have what is there now delivered, and every change from then on."""
         self._check_watch(name, pattern)
-        with _refusals():
+        with refusals():
             await self._bucket(bucket)
         watching = self._watches[name] = self._watching(Watch(name, bucket, pattern))
         self.context.on_operation_end(partial(self._was_added, name, watching))
@@ -212,12 +209,3 @@ class Kv(Capability):
                 "result<tuple<S>, string>`"
             )
         self._check("read", pattern)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What NATS or a grant refuses is the guest's `err`."""
-    try:
-        yield
-    except TheaterError as error:
-        raise CapabilityError(error.message if isinstance(error, ActorError) else str(error)) from error

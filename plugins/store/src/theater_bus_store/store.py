@@ -13,10 +13,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from theater_bus import ActorError
-from theater_bus.capability import NUMBER, OWN, STRINGS, Capability, CapabilityError, Context
+from theater_bus.capability import NUMBER, OWN, STRINGS, Capability, CapabilityError, Context, refusals
 from theater_bus.capability import Settings as BaseSettings
-from theater_bus_store.backend import Backend, Bounds, Damaged, NoSuchStore, StoreTrouble
+from theater_bus_store.backend import Backend, Bounds, Damaged, NoSuchStore
 from theater_bus_store.bucket import BucketBackend
 from theater_bus_store.directory import DirectoryBackend
 from theater_bus_store.name import STORE_ID, check_label, check_reference, check_store
@@ -207,14 +206,12 @@ class Store(Capability):
     @asynccontextmanager
     async def _told(self) -> AsyncIterator[None]:
         """What goes wrong in the backend is told to the guest; damage also to whoever looks at the actor."""
-        try:
-            yield
-        except StoreTrouble as error:
-            if isinstance(error, Damaged):
+        with refusals():
+            try:
+                yield
+            except Damaged as error:
                 self.context.report_failure(str(error))
-            raise CapabilityError(str(error)) from error
-        except ActorError as error:
-            raise CapabilityError(error.message) from error
+                raise
 
 
 def _no_content(store: str, reference: str) -> CapabilityError:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from theater_bus import ActorError
-from theater_bus.capability import NOT_GIVEN, CapabilityError, ChildEnd, ChildSpec, Context
+from theater_bus.capability import NOT_GIVEN, CapabilityError, ChildEnd, ChildSpec, Context, refusals
 from theater_bus_supervisor.record import Child, Kept, Snapshot, read_snapshot, write_snapshot
 from theater_bus_supervisor.restarting import Restarter
 from theater_bus_supervisor.source import Source
@@ -94,10 +94,8 @@ class Keeper:
         self._check_room(reference, module)
         spec = ChildSpec(text, module, state, cgrf, resumed)
         manifest_reference = await children.keep(text.encode())
-        try:
+        with refusals():
             child_id = await children.spawn(spec)
-        except ActorError as error:
-            raise CapabilityError(error.message) from error
         child = self._add(child_id, spec, manifest_reference, reference)
         self._context.on_operation_end(partial(self._spawned, child))
         self._context.snapshot_changed()

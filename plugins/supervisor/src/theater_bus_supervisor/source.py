@@ -6,8 +6,7 @@ import re
 import tomllib
 from typing import Any
 
-from theater_bus import ActorError
-from theater_bus.capability import CapabilityError, Context
+from theater_bus.capability import CapabilityError, Context, refusals
 
 __all__ = ["Source"]
 
@@ -70,10 +69,8 @@ class Source:
                 f"the grant supervisor.schemes does not name {scheme[:64]!r}. Fix: "
                 f'`schemes = ["{scheme[:64]}"]` in [capabilities.supervisor], or name it by its SHA-256'
             )
-        try:
+        with refusals():
             return await self._context.children.fetch(reference)
-        except ActorError as error:
-            raise CapabilityError(error.message) from error
 
 
 def _top(manifest: str) -> dict[str, Any]:
