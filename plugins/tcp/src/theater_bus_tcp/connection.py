@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from theater_bus import ActorError
-from theater_bus.capability import CallQueue, QueuedCall, Secret, hide_secrets
+from theater_bus.capability import CallQueue, QueuedCall, Secret
 from theater_bus_tcp.wire import Wire
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Delivery:
 class Connection:
     """One connection. `holder` is what the actor that has it holds; `host` is the name or address of the other side.
 
-    `secrets` are those that went out on it, and that must not come back to the guest.
+    `secrets` are those that went out on it, and that its wire masks when they come back.
     """
 
     id: str
@@ -74,7 +74,7 @@ class Teller:
         wire = connection.wire
         if connection.holder is not self._holding or connection.mode == "passive" or connection.delivery is not None:
             return
-        data = hide_secrets(wire.take(self._holding.settings.chunk_bytes), connection.secrets)
+        data = wire.take(self._holding.settings.chunk_bytes)
         if data:
             wire.unwatch()
             if connection.mode == "once":

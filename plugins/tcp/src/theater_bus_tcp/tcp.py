@@ -23,7 +23,6 @@ from theater_bus.capability import (
     Capability,
     CapabilityError,
     Context,
-    hide_secrets,
 )
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus_tcp.certificate import HostSettings
@@ -178,10 +177,9 @@ class Tcp(Capability):
         if not max_bytes:
             raise CapabilityError("0 bytes cannot be told from the end. Fix: receive 1 or more")
         try:
-            data = await connection.wire.read(min(max_bytes, self.settings.chunk_bytes))
+            return await connection.wire.read(min(max_bytes, self.settings.chunk_bytes))
         except Lost as error:
             raise CapabilityError(f"nothing can be received: {error}") from error
-        return hide_secrets(data, connection.secrets)
 
     def set_active(self, connection_id: str, mode: str) -> None:
         """Say how data arrives: `passive`, `active` or `once`."""

@@ -36,7 +36,8 @@ class Wire(asyncio.BufferedProtocol):
     """The host's side of one connection. `on_lost`, where it is set, is called once when its socket is closed.
 
     Between `watch` and `unwatch`, `on_readable` is called when there is something to `take` or the end was reached.
-    `is_verified` says that the other side is a server that has proved its name.
+    `is_verified` says that the other side is a server that has proved its name. `mask`, where it is set, is applied to
+    what comes, in chunks as large as may be: however few bytes somebody asks for, they are cut from what was masked.
     """
 
     def __init__(self, chunk_bytes: int) -> None:
@@ -57,6 +58,7 @@ class Wire(asyncio.BufferedProtocol):
         self.is_lost = False
         self.why_lost = ""
         self.on_lost: Callable[[Wire], None] | None = None
+        self.mask: Callable[[bytes], bytes] | None = None
 
     # -- what the event loop calls -------------------------------------------------------------------------------------
 
@@ -67,13 +69,16 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """Where the next bytes go."""
-        self._space = bytearray(min(self._wanted, self._chunk_bytes))
+        wanted = self._wanted if self.mask is None else self._chunk_bytes
+        self._space = bytearray(min(wanted, self._chunk_bytes))
         return self._space
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes have come."""
         if not self._closing:
             self._held += memoryview(self._space)[:nbytes]
+            if self.mask is not None:
+                self._held = bytearray(self.mask(bytes(self._held)))
             self._pause()
             self._tell()
         self._space = bytearray()
