@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, ConsumerInfo
@@ -95,14 +96,18 @@ class DurableConsumer:
         self._pull: JetStreamContext.PullSubscription | None = None
         self._context: JetStreamContext | None = None
 
-    async def open(self, filter_subject: str, max_ack_pending: int) -> None:
+    async def open(self, filter_subject: str, max_ack_pending: int, check: Callable[[Sequence[str]], None]) -> None:
         """Find the consumer, or make it with this filter. Sets `filters` and `ack_wait_s` to what it has.
 
-        Raises `Unavailable` where there is no such stream, or the consumer cannot be pulled with acknowledgements.
+        `check` gets the subjects that it can deliver, before it is made, and refuses them by raising. Raises
+        `Unavailable` where there is no such stream, or the consumer cannot be pulled with acknowledgements.
         """
         context = self._jetstream.context("stream")
         async with self._translated("found"):
-            info = await self._find(context, filter_subject, max_ack_pending)
+            info = await self._find(context)
+            if info is None:
+                check([filter_subject] if filter_subject else await self._all_subjects(context))
+                info = await self._make(context, filter_subject, max_ack_pending)
             config = info.config
             if config.deliver_subject or config.ack_policy != AckPolicy.EXPLICIT.value:
                 raise Unavailable(
@@ -110,10 +115,8 @@ class DurableConsumer:
                     "Fix: make it so, or choose another name"
                 )
             found = config.filter_subjects or ([config.filter_subject] if config.filter_subject else [])
-            if not found:
-                stream = await context.stream_info(self.stream)
-                found = list(stream.config.subjects or [">"])
-            self.filters = tuple(found)
+            self.filters = tuple(found or await self._all_subjects(context))
+            check(self.filters)
             self.ack_wait_s = config.ack_wait or 30.0
 
     async def fetch(self, most: int, wait_s: float) -> list[StreamDelivery]:
@@ -146,20 +149,29 @@ class DurableConsumer:
     async def close(self) -> None:
         """Stop listening. What was delivered and not settled is delivered again."""
         pull, self._pull = self._pull, None
-        if pull is not None and self._connection.connected:
-            async with self._translated("closed"):
+        if pull is not None:
+            # Where the server cannot be told, the subscription ends with the connection.
+            with suppress(NatsError):
                 await pull.unsubscribe()
 
     def _settle(self, token: str, verdict: bytes) -> None:
         self._connection.publish(token, verdict)
 
-    async def _find(self, context: JetStreamContext, filter_subject: str, max_ack_pending: int) -> ConsumerInfo:
+    async def _all_subjects(self, context: JetStreamContext) -> list[str]:
+        """What a consumer without a filter delivers; what comes from other streams has any subject."""
+        config = (await context.stream_info(self.stream)).config
+        return [">"] if config.sources or config.mirror else list(config.subjects or [">"])
+
+    async def _find(self, context: JetStreamContext) -> ConsumerInfo | None:
         found: ConsumerInfo
         try:
             found = await context.consumer_info(self.stream, self.durable)
-            return found
         except NotFoundError:
-            pass
+            return None
+        return found
+
+    async def _make(self, context: JetStreamContext, filter_subject: str, max_ack_pending: int) -> ConsumerInfo:
+        found: ConsumerInfo
         config = ConsumerConfig(
             name=self.durable,
             durable_name=self.durable,
@@ -169,11 +181,11 @@ class DurableConsumer:
             description="theater_bus",
         )
         try:
-            return await context.add_consumer(self.stream, config)
+            found = await context.add_consumer(self.stream, config)
         except BadRequestError:
             # Somebody else made it meanwhile, with another filter.
             found = await context.consumer_info(self.stream, self.durable)
-            return found
+        return found
 
     async def _bound(self) -> JetStreamContext.PullSubscription:
         context = self._jetstream.context("stream")

@@ -158,6 +158,9 @@ class Consumer(Protocol):
     def ack_wait_s(self) -> float:
         """After so long without a word a message is delivered again."""
 
+    async def close(self) -> None:
+        """Let go of it on this side; it stays on the server. The actor's end does it for those that are left."""
+
 
 class Streams(Protocol):
     """JetStream streams."""
@@ -202,6 +205,9 @@ class CapabilityBus(Protocol):
 
     def respond(self, message: BusMessage, data: bytes, *, headers: Mapping[str, str] | None = None) -> None:
         """Answer a message that arrived. Raises `PermissionDenied` where its reply subject is no inbox."""
+
+    def queue_response(self, message: BusMessage, data: bytes, *, headers: Mapping[str, str] | None = None) -> None:
+        """As `respond`, once the running operation is kept; see `Context.queue_reply`. Raises `TooLarge`, too."""
 
     async def subscribe(
         self, subject: str, handler: Callable[[BusMessage], None], *, queue: str = ""

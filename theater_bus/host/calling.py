@@ -238,13 +238,12 @@ class ActorCalls:
         """A message to be sent later. Raises `PermissionDenied` or `TooLarge` for what never can be."""
         if not self._shared.replies.allows(inbox):
             raise PermissionDenied(f"{inbox[:120]!r} is no inbox. Fix: a subject that begins with _INBOX")
-        self._check_size(inbox, len(body))
+        self._check_size(inbox, len(body) + _size_of(headers))
         return ToInbox(inbox, body, dict(headers or {}))
 
     def to_subject(self, subject: str, body: bytes, reply: str, headers: Mapping[str, str] | None) -> ToSubject:
         """A message to be sent later. Raises `TooLarge` for what never can be."""
-        size = len(body) + sum(len(name) + len(value) + 4 for name, value in (headers or {}).items())
-        self._check_size(subject, size)
+        self._check_size(subject, len(body) + _size_of(headers))
         return ToSubject(subject, body, reply, dict(headers or {}))
 
     async def deliver(self, actor: Actor, send: Send, timeout_s: float) -> None:
@@ -302,6 +301,10 @@ class ActorCalls:
                 size_bytes=size,
                 limit_bytes=limit,
             )
+
+
+def _size_of(headers: Mapping[str, str] | None) -> int:
+    return sum(len(name.encode()) + len(value.encode()) + 4 for name, value in (headers or {}).items())
 
 
 def _check_id(actor: str) -> None:

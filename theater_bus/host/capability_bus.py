@@ -7,7 +7,7 @@ subscribed ends with the actor, also when its capability forgets to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from theater_bus.bus import Message, Subscription
@@ -65,7 +65,7 @@ class ActorBus:
         self._capability = capability
         self._grants = grants
         self._subscriptions: set[Subscription] = set()
-        self._consumers: list[DurableConsumer] = []
+        self._consumers: set[DurableConsumer] = set()
         self._streams: ActorStreams | None = None
 
     def publish(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
@@ -99,6 +99,11 @@ class ActorBus:
             raise PermissionDenied(f"the reply subject {message.reply[:120]!r} is no inbox, so nothing is sent to it")
         if message.reply:
             self._services.bus.operations.publish(message.reply, data, "", self.headers(headers))
+
+    def queue_response(self, message: BusMessage, data: bytes, *, headers: Mapping[str, str] | None = None) -> None:
+        """Answer a message that arrived once the running operation is kept."""
+        self.check_headers(headers)
+        self._context.queue_reply(message.reply, data, headers)
 
     async def subscribe(
         self, subject: str, handler: Callable[[BusMessage], None], *, queue: str = ""
@@ -136,13 +141,17 @@ class ActorBus:
         for subscription in self._subscriptions:
             subscription.unsubscribe()
         self._subscriptions.clear()
-        consumers, self._consumers = self._consumers, []
-        for consumer in consumers:
-            await consumer.close()
+        for consumer in list(self._consumers):
+            await self.let_go(consumer)
 
     def keep(self, consumer: DurableConsumer) -> None:
         """Close this consumer with the actor."""
-        self._consumers.append(consumer)
+        self._consumers.add(consumer)
+
+    async def let_go(self, consumer: DurableConsumer) -> None:
+        """Close it now."""
+        self._consumers.discard(consumer)
+        await consumer.close()
 
     def check_publish(self, subject: str, reply: str = "") -> None:
         """Raise `PermissionDenied` unless the capability may publish to this one subject, and hear the answers."""
@@ -236,19 +245,22 @@ class ActorStreams:
         if filter_subject:
             self._bus.check("subscribe", SUBJECTS, filter_subject)
         consumer = DurableConsumer(self._services.bus.services, stream, durable)
-        await consumer.open(filter_subject, CONSUMER_PENDING)
-        for subject in consumer.filters:
-            self._bus.check("subscribe", SUBJECTS, subject)
+        await consumer.open(filter_subject, CONSUMER_PENDING, self._check_filters)
         self._bus.keep(consumer)
-        return ActorConsumer(consumer)
+        return ActorConsumer(self._bus, consumer)
+
+    def _check_filters(self, subjects: Iterable[str]) -> None:
+        for subject in subjects:
+            self._bus.check("subscribe", SUBJECTS, subject)
 
 
 class ActorConsumer:
     """A `Consumer`."""
 
-    __slots__ = ("_consumer",)
+    __slots__ = ("_bus", "_consumer")
 
-    def __init__(self, consumer: DurableConsumer) -> None:
+    def __init__(self, bus: ActorBus, consumer: DurableConsumer) -> None:
+        self._bus = bus
         self._consumer = consumer
 
     async def fetch(self, most: int, wait_s: float) -> list[StreamMessage]:
@@ -275,6 +287,10 @@ class ActorConsumer:
     def ack_wait_s(self) -> float:
         """After so long without a word a message is delivered again."""
         return self._consumer.ack_wait_s
+
+    async def close(self) -> None:
+        """Let go of it."""
+        await self._bus.let_go(self._consumer)
 
 
 def _message(message: Message) -> BusMessage:

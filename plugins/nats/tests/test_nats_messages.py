@@ -65,6 +65,25 @@ async def test_actors_of_one_queue_group_share_the_requests_and_answer_them(
         await call(owner, "respond", message["id"], [], b"twice")
 
 
+async def test_an_answer_that_is_refused_can_be_given_anew(spawn: Any, client: Any, handlers: Any) -> None:
+    _, actor = await spawn(subscribe=["prices"])
+    await call(actor, "subscribe", "service", "prices", None)
+    asking = asyncio.create_task(client.request("prices", b"", timeout=20))
+    id = (await handlers.got.get())["id"]
+    for headers, data, why in (
+        ([["Theater-Event", "close"]], b"", "is not for actors"),
+        ([["nats-rollup", "all"]], b"", "is not for actors"),
+        ([["a", "1"], ["a", "2"]], b"", "is there twice"),
+        ([["a", "x" * 1_048_000]], b"", "can be sent"),
+        ([], b"x" * 1_048_000, "can be sent"),
+    ):
+        with pytest.raises(GuestError, match=why):
+            await call(actor, "respond", id, headers, data)
+    await call(actor, "respond", id, [["a", "1"]], b"5")
+    answer = await asking
+    assert (answer.data, answer.headers["a"]) == (b"5", "1")
+
+
 async def test_a_publish_leaves_with_its_operation_and_not_without(spawn: Any, client: Any) -> None:
     heard = await client.subscribe("out.>")
     await client.flush()

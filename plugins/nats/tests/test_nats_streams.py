@@ -63,6 +63,23 @@ async def test_a_stream_is_consumed_once_and_acknowledged(spawn: Any, client: An
         await call(actor, "consume", "more", stream, "work", None)
 
 
+async def test_a_consumer_that_is_left_leaves_nothing_behind(
+    spawn: Any, client: Any, handlers: Any, stream: str, eventually: Any
+) -> None:
+    host, actor = await spawn(**grants(stream))
+    nats, bus = host.host.actors["a"].capabilities["nats"], host.host.actors["a"].contexts["nats"].bus
+    for number in range(3):
+        await client.jetstream().publish(f"{stream}.a", str(number).encode())
+        await call(actor, "consume", "jobs", stream, "work", None)
+        assert (await handlers.got.get())["data"] == str(number).encode()
+        await until_settled(client, stream)
+        [consumer] = bus._consumers
+        await call(actor, "unsubscribe", "jobs")
+        await eventually(lambda: not nats._leaving)
+        assert not bus._consumers
+        assert consumer._pull is None
+
+
 async def test_what_fails_comes_again_and_is_given_up_at_last(
     spawn: Any, client: Any, handlers: Any, stream: str, eventually: Any
 ) -> None:

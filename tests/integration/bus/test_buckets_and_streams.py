@@ -124,8 +124,9 @@ async def test_a_consumer_delivers_until_a_message_is_settled(connect: Connect, 
     publisher = StreamPublisher(connection)
     for number in range(3):
         await publisher.publish(f"{name}.{number}", str(number).encode(), {"n": str(number)})
+    asked: list[str] = []
     consumer = DurableConsumer(connection, name, "work")
-    await consumer.open(f"{name}.>", 64)
+    await consumer.open(f"{name}.>", 64, asked.extend)
     found = {one.data: one for one in await consumer.fetch(10, 5)}
     assert [one.sequence for one in found.values()] == [1, 2, 3]
     assert found[b"1"].headers["n"] == "1"
@@ -139,8 +140,9 @@ async def test_a_consumer_delivers_until_a_message_is_settled(connect: Connect, 
     await connection.flush()
     assert await consumer.fetch(1, 0.05) == []
     same = DurableConsumer(connection, name, "work")
-    await same.open(f"{name}.other", 1)
+    await same.open(f"{name}.other", 1, asked.extend)
     assert same.filters == (f"{name}.>",)
+    assert asked == [f"{name}.>"] * 3
     await consumer.close()
 
 
@@ -149,12 +151,12 @@ async def test_a_consumer_of_no_stream_or_that_is_pushed_is_refused(connect: Con
     with pytest.raises(ConfigurationError, match="is not a name"):
         DurableConsumer(connection, "a.b", "work")
     with pytest.raises(Unavailable, match="stream exists"):
-        await DurableConsumer(connection, name, "work").open("", 1)
+        await DurableConsumer(connection, name, "work").open("", 1, list)
     await make_stream(connection, name)
     client = await nats.connect(connection.settings.servers[0])
     await client.jetstream().subscribe(f"{name}.>", durable="pushed", stream=name)
     with pytest.raises(Unavailable, match="cannot be pulled"):
-        await DurableConsumer(connection, name, "pushed").open("", 1)
+        await DurableConsumer(connection, name, "pushed").open("", 1, list)
     await client.close()
 
 
@@ -165,7 +167,7 @@ async def test_without_jetstream_everything_says_so(start_server: StartServer, c
         bucket.get("a"),
         objects.get("a"),
         StreamPublisher(connection).publish("a", b""),
-        DurableConsumer(connection, name, "work").open("", 1),
+        DurableConsumer(connection, name, "work").open("", 1, list),
     ):
         with pytest.raises(Unavailable, match="has no JetStream"):
             await call

@@ -7,9 +7,11 @@ from typing import Annotated, Any
 
 import nats
 import pytest
+from nats.js.api import StreamSource
+from nats.js.errors import NotFoundError
 
-from theater_bus.capability import STRINGS, SUBJECTS, BusMessage, Capability, CapabilityError, Settings
-from theater_bus.errors import GuestError, TheaterError
+from theater_bus.capability import STRINGS, SUBJECTS, BusMessage, Capability, Settings, refusals
+from theater_bus.errors import GuestError
 from theater_bus.testing import capability_harness
 
 PACT = """
@@ -51,10 +53,8 @@ class Reach(Capability):
         self.answers: list[str] = []
 
     def publish(self, subject: str, reply: str, headers: list[list[str]]) -> None:
-        try:
+        with refusals():
             self.context.bus.publish(subject, b"data", reply=reply, headers={name: value for name, value in headers})  # noqa: C416  pairs are lists
-        except TheaterError as error:
-            raise CapabilityError(str(error)) from error
 
     async def ask(self, subject: str, timeout_ms: int) -> str:
         return (await self._try(self.context.bus.request(subject, b"?", timeout_ms=timeout_ms))).data.decode()
@@ -115,10 +115,8 @@ class Reach(Capability):
         self.context.bus.respond(message, b"heard")
 
     async def _try(self, doing: Any) -> Any:
-        try:
+        with refusals():
             return await doing
-        except TheaterError as error:
-            raise CapabilityError(str(error)) from error
 
 
 @pytest.fixture
@@ -255,9 +253,23 @@ async def test_streams_take_and_give_within_the_grants(start_host: Any, client: 
         await call(actor, "consume", "WORK", "other", "work.a")
     with pytest.raises(GuestError, match=r"reach\.subscribe does not allow 'work\.>'"):
         await call(actor, "consume", "WORK", "all", "")
+    with pytest.raises(NotFoundError):
+        await client.jetstream().consumer_info("WORK", "all")
     await client.jetstream().pull_subscribe("work.b", durable="theirs", stream="WORK")
     with pytest.raises(GuestError, match=r"reach\.subscribe does not allow 'work\.b'"):
         await call(actor, "consume", "WORK", "theirs", "")
+
+
+async def test_what_a_stream_has_from_others_needs_a_filter_of_its_own(start_host: Any, client: Any) -> None:
+    """Its own subjects say nothing of those."""
+    await client.jetstream().create_key_value(bucket="private")
+    await client.jetstream().add_stream(name="BOTH", subjects=["both.>"], sources=[StreamSource(name="KV_private")])
+    _, _, actor = await spawn(start_host, subscribe=["both.>"], consumers=["BOTH/all", "BOTH/keys", "BOTH/own"])
+    with pytest.raises(GuestError, match="'>' is refused"):
+        await call(actor, "consume", "BOTH", "all", "")
+    with pytest.raises(GuestError, match=r"'\$KV\.private\.>' is refused"):
+        await call(actor, "consume", "BOTH", "keys", "$KV.private.>")
+    assert await call(actor, "consume", "BOTH", "own", "both.>") == []
 
 
 async def test_calls_under_one_key_are_one(start_host: Any, eventually: Any) -> None:

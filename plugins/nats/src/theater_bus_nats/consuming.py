@@ -64,6 +64,7 @@ class Consuming:
         if self._consumer is not None:
             for message in self._held.values():
                 self._settle(message, 0)
+            await self._consumer.close()
         self._held.clear()
 
     def held(self, id: str) -> StreamMessage | None:

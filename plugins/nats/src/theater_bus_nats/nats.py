@@ -7,14 +7,12 @@ listens to changes with the operation that changes it, and comes back with `file
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
 
 from pydantic import Field
 
-from theater_bus import ActorError, TheaterError
+from theater_bus import TheaterError
 from theater_bus.capability import (
     NUMBER,
     STRINGS,
@@ -25,6 +23,7 @@ from theater_bus.capability import (
     CapabilityError,
     Context,
     StreamMessage,
+    refusals,
 )
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus_nats.consuming import Bounds, Consuming
@@ -69,13 +68,13 @@ class Nats(Capability):
 
     def publish(self, subject: str, reply: str | None, headers: Headers, data: bytes) -> None:
         """Send a message when the operation has taken effect."""
-        with _refusals():
+        with refusals():
             self.context.bus.queue(subject, data, reply=reply or "", headers=_map(headers))
 
     async def request(self, subject: str, headers: Headers, data: bytes, timeout_ms: int) -> tuple[Headers, bytes]:
         """Ask, and wait for one answer."""
         wait_ms = min(timeout_ms, self.settings.timeout_ms)
-        with _refusals():
+        with refusals():
             answer = await self.context.bus.request(subject, data, timeout_ms=wait_ms, headers=_map(headers))
         return [[name, value] for name, value in answer.headers.items()], answer.data
 
@@ -85,13 +84,17 @@ class Nats(Capability):
         if message is None:
             raise CapabilityError(f"no message {id!r:.80} waits for a reply: it wanted none, has one, or came long ago")
         self.context.on_operation_end(partial(self._was_answered, id, message))
-        with _refusals():
-            self.context.queue_reply(message.reply, data, _map(headers))
+        try:
+            with refusals():
+                self.context.bus.queue_response(message, data, headers=_map(headers))
+        except BaseException:
+            self._inbound.restore_reply(id, message)
+            raise
 
     async def publish_to_stream(self, subject: str, headers: Headers, data: bytes) -> tuple[str, int, bool]:
         """Publish to a stream, and wait until it has the message."""
         key = self.context.effect_key
-        with _refusals():
+        with refusals():
             kept = await self.context.bus.streams.publish(subject, data, headers=_map(headers), id=key)
         return kept.stream, kept.sequence, kept.duplicate
 
@@ -107,7 +110,7 @@ class Nats(Capability):
         self._check(interest)
         self._interests[name] = interest
         try:
-            with _refusals():
+            with refusals():
                 await self._listen(interest)
         except BaseException:
             del self._interests[name]
@@ -123,7 +126,7 @@ class Nats(Capability):
             raise CapabilityError(f"the actor consumes {interest.target} already. Fix: choose another durable name")
         self._interests[name] = interest
         try:
-            with _refusals():
+            with refusals():
                 consumer = await self.context.bus.streams.consumer(stream, durable, interest.filter_subject)
         except BaseException:
             del self._interests[name]
@@ -251,15 +254,6 @@ class Nats(Capability):
     def restore(self, snapshot: bytes) -> None:
         """Take over what `snapshot` gave."""
         self._restored = read_snapshot(snapshot)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """What NATS or a grant refuses is the guest's `err`."""
-    try:
-        yield
-    except TheaterError as error:
-        raise CapabilityError(error.message if isinstance(error, ActorError) else str(error)) from error
 
 
 def _map(headers: Headers) -> dict[str, str]:
