@@ -11,10 +11,10 @@ import pytest
 
 from theater_bus.capability import Capability
 from theater_bus.testing import relay_guest
-from theater_bus.testing.fixtures import start_harness, start_host, theater_server
+from theater_bus.testing.fixtures import eventually, start_harness, start_host, theater_server
 from theater_bus_kv import Kv
 
-__all__ = ["start_harness", "start_host", "theater_server"]
+__all__ = ["eventually", "start_harness", "start_host", "theater_server"]
 
 HANDLERS = """
 record entry { bucket: string, key: string, value: option<list<u8>>, revision: u64 }

@@ -128,6 +128,23 @@ async def test_a_paused_actor_finds_the_newest_of_each_key(spawn: Any, bucket: A
     assert len(values) < 50
 
 
+async def test_so_many_keys_wait_and_the_rest_stays_with_the_server(
+    spawn: Any, bucket: Any, handlers: Any, eventually: Any
+) -> None:
+    name = bucket._name
+    host, actor = await spawn(buckets=[name], waiting=1, pending=3)
+    await call(actor, "watch", "w", name, ">")
+    await bucket.put("first", b"")
+    await handlers.got.get()
+    await actor.pause()
+    watching = host.host.actors["a"].capabilities["kv"]._watches["w"]
+    for number in range(20):
+        await bucket.put(f"k{number}", b"")
+    await eventually(lambda: len(watching._behind) == 3 and not watching._room.is_set())
+    await actor.resume()
+    assert [(await handlers.got.get())[1] for _ in range(20)] == [f"k{number}" for number in range(20)]
+
+
 async def test_watches_come_back_and_go_on_where_they_were(
     spawn: Any, bucket: Any, handlers: Any, tmp_path: Path, theater_server: Any
 ) -> None:

@@ -156,17 +156,23 @@ async def test_an_operation_spends_its_tokens_and_the_next_one_has_its_own(
     assert await llm.call("left", "c") == {"tokens": 999_970, "cost-micros": 9_999_920}
 
 
-async def test_costs_are_bounded_like_tokens(start_harness: Any, start_model: Any, operator: Any, ask: Ask) -> None:
+@pytest.mark.parametrize("whose", ["operation", "conversation"])
+async def test_costs_are_bounded_like_tokens(
+    start_harness: Any, start_model: Any, operator: Any, ask: Ask, monkeypatch: pytest.MonkeyPatch, whose: str
+) -> None:
     model = await start_model()
     model.say("x")
-    llm = await start_harness(Llm, {**MODELS, "conversation_cost_micros": 100}, config=operator(model))
+    grant = f"{whose}_cost_micros"
+    llm = await start_harness(Llm, {**MODELS, "conversation_cost_micros": 10_000, grant: 100}, config=operator(model))
+    monkeypatch.setattr(llm.context, "on_operation_end", lambda then: None)  # all of it is one operation
     await llm.call("chat", ask())
     assert model.bodies[0]["max_tokens"] == (100 - 2 * 18) // 4
-    with pytest.raises(CapabilityError, match=r"conversation_cost_micros = 100 is used up: 60 millionths are left"):
+    with pytest.raises(CapabilityError, match=rf"{grant} = 100 is used up: 60 millionths are left"):
         await llm.call("chat", ask("a longer question than before, so that it costs more"))
     model.say("x")
     await llm.call("chat", ask("a longer question than before, so that it costs more", model="main/free"))
-    assert await llm.call("left", "c") == {"tokens": 999_970, "cost-micros": 60}
+    left = await llm.call("left", "c")
+    assert left == {"tokens": 999_970, "cost-micros": 60 if whose == "conversation" else 9_960}
 
 
 async def test_conversations_are_counted_so_that_new_names_are_no_new_budget(

@@ -153,6 +153,17 @@ async def test_state_and_events_are_given_while_the_child_is_busy(start_host: An
     assert await busy is None
 
 
+async def test_of_a_childs_events_the_parent_gets_as_many_bytes_as_granted(start_host: Any) -> None:
+    host, boss = await started(start_host, settings={"event_bytes": 300})
+    await spawned(boss, COUNTER.wasm, "boss-1")
+    children = host.host.actors["boss"].contexts["supervisor"].children
+    everything = await children.events("boss-1", 1 << 20)
+    assert sum(map(len, everything)) > 300
+    last = await capability(host).get_child_events("boss-1")
+    assert 0 < sum(map(len, last)) <= 300
+    assert last == everything[-len(last) :]
+
+
 async def test_a_busy_child_is_stopped_within_the_parents_own_time(start_host: Any, eventually: Any) -> None:
     host, boss = await started(start_host, settings={"stop_ms": 50}, grace_ms=3_600_000)
     await spawned(boss, BOSS.wasm, "boss-m")
