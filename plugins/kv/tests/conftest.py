@@ -64,12 +64,15 @@ async def bucket(client: Any) -> Any:
 def spawn(start_host: Any, handlers: type[Handlers]) -> Callable[..., Awaitable[Any]]:
     """`host, actor = await spawn(buckets=["a"])`: an actor with these grants, on `host` if one is given."""
 
-    async def start(*, host: Any = None, chain: str = "memory", **settings: Any) -> Any:
+    async def start(
+        *, host: Any = None, chain: str = "memory", mailbox: dict[str, int] | None = None, **settings: Any
+    ) -> Any:
         if host is None:
             host = await start_host(Kv, handlers)
         package = await asyncio.to_thread(relay_guest, Kv, handlers=handlers)
         capabilities = {"kv": settings, "handlers": {}}
-        actor = await host.spawn(package, id="a", state=0, capabilities=capabilities, chain={"durability": chain})
+        tables = {"capabilities": capabilities, "chain": {"durability": chain}, "mailbox": mailbox or {}}
+        actor = await host.spawn(package, id="a", state=0, **tables)
         return host, actor
 
     return start

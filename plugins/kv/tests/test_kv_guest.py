@@ -145,6 +145,23 @@ async def test_so_many_keys_wait_and_the_rest_stays_with_the_server(
     assert [(await handlers.got.get())[1] for _ in range(20)] == [f"k{number}" for number in range(20)]
 
 
+async def test_a_mailbox_that_is_full_loses_no_change(spawn: Any, bucket: Any, handlers: Any, eventually: Any) -> None:
+    """Two watches of an actor that takes one call of its capabilities at a time."""
+    name = bucket._name
+    host, actor = await spawn(buckets=[name], mailbox={"enqueues": 1})
+    for watch in ("w", "x"):
+        await call(actor, "watch", watch, name, ">")
+    await bucket.put("first", b"")
+    assert {(await handlers.got.get())[0] for _ in range(2)} == {"w", "x"}
+    await actor.pause()
+    watches = host.host.actors["a"].capabilities["kv"]._watches
+    await bucket.put("second", b"")
+    await eventually(lambda: all(one._calls for one in watches.values()))
+    await actor.resume()
+    assert {await handlers.got.get() for _ in range(2)} == {("w", "second", b""), ("x", "second", b"")}
+    assert host.host.actors["a"].failure_note is None
+
+
 async def test_watches_come_back_and_go_on_where_they_were(
     spawn: Any, bucket: Any, handlers: Any, tmp_path: Path, theater_server: Any
 ) -> None:

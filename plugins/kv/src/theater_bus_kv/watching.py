@@ -1,7 +1,8 @@
 """From changes of a bucket to calls of the actor: in order, and of each key that waits only the newest revision.
 
 Invariants: a bounded number of changes is in the mailbox, a bounded number of keys waits behind it, and the rest stays
-with the server; a key's revisions are delivered in their order.
+with the server; a key's revisions are delivered in their order; a change that the mailbox had no room or time for comes
+again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from theater_bus import ActorError, TheaterError
-from theater_bus.capability import Context, KeyValue, KeyValueEntry
+from theater_bus.capability import CallQueue, Context, KeyValue, KeyValueEntry, QueuedCall
 
 __all__ = ["HANDLE", "Bounds", "Watch", "Watching", "shown"]
 
@@ -53,7 +54,9 @@ class Watching:
         self._bounds = bounds
         self._allowed = allowed
         self._behind: dict[str, KeyValueEntry] = {}
-        self._calls: dict[int, Callable[[], bool]] = {}
+        self._queue = CallQueue(context, bounds.waiting)
+        self._calls: dict[int, QueuedCall | None] = {}
+        self._sending = False
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._known = watch.revision
@@ -75,8 +78,10 @@ class Watching:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        for take_back in list(self._calls.values()):
-            take_back()
+        for call in self._calls.values():
+            if call is not None:
+                call.take_back()
+        self._queue.close()
 
     async def _run(self) -> None:
         while True:
@@ -99,30 +104,23 @@ class Watching:
                 self._send()
 
     def _send(self) -> None:
+        if self._sending:
+            return
+        self._sending = True
         while self._behind and len(self._calls) < self._bounds.waiting:
-            key = next(iter(self._behind))
-            entry = self._behind[key]
+            entry = self._behind.pop(next(iter(self._behind)))
             params = [self._watch.name, shown(self._watch.bucket, entry)]
-            try:
-                take_back = self._context.enqueue(HANDLE, params, partial(self._handled, entry.revision))
-            except ActorError as error:
-                if error.code == "overloaded" and self._calls:
-                    return
-                if error.code == "shutting-down":
-                    self._behind.clear()
-                    return
-                self._context.report_failure(f"a change of {self._watch.bucket}/{key} is dropped: {error}")
-                del self._behind[key]
-                continue
-            self._calls[entry.revision] = take_back
-            del self._behind[key]
+            self._calls[entry.revision] = None
+            call = self._queue.put(HANDLE, params, partial(self._handled, entry.revision))
+            if entry.revision in self._calls:  # it is not over already, as one that can never run is
+                self._calls[entry.revision] = call
+        self._sending = False
         self._room.set()
 
     def _handled(self, revision: int, error: ActorError | None) -> None:
         self._calls.pop(revision, None)
-        if error is None or error.code not in ("shutting-down", "cancelled"):
-            self._known = max(self._known, revision)
-        if error is not None and error.code not in ("shutting-down", "cancelled"):
+        self._known = max(self._known, revision)
+        if error is not None:
             self._context.report_failure(f"a change of {self._watch.bucket} could not be handled: {error}")
         self._send()
 
