@@ -92,6 +92,7 @@ def test_build_says_what_is_wrong_with_a_source(tmp_path: Path) -> None:
 def test_plugins_are_listed_shown_and_checked() -> None:
     assert "runtime" in run("plugins", "list").out
     assert "get-chain: func() -> list<u8>" in quick("plugins", "show", "runtime").out
+    assert "timer.timers: number, default 64" in quick("plugins", "show", "timer").out
     assert quick("plugins", "show", "runtim").err.endswith("did you mean 'runtime'?\n")
     done = quick("plugins", "check", "-o", "json")
     assert (done.code, done.json["ok"]) == (0, True)

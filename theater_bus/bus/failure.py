@@ -95,7 +95,10 @@ def _explain(error: BaseException, settings: BusSettings) -> tuple[str, str]:
     if isinstance(error, FileNotFoundError | PermissionError) and error.filename:
         return f"{error.filename} cannot be read ({error.strerror})", "check the path of the credentials"
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in text:
-        return "nobody listens there", "start nats-server, or check the address and port in `servers`"
+        return (
+            "nobody listens there",
+            "start nats-server (or `theater-bus serve --embedded`), or check the address and port in `servers`",
+        )
     if isinstance(error, ConnectionResetError | BrokenPipeError):
         return (
             f"the server hung up on {settings.identity_text} before it said why",

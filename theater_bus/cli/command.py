@@ -116,6 +116,14 @@ def shared_options() -> list[click.Parameter]:
 class _Sectioned(click.Command):
     """Help in two sections: a command's own options, then those of every command."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; an error of its parser, such as an option without its value, knows whose help explains it."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
+
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         shared = {option.name for option in shared_options()}
         own: list[tuple[str, str]] = []

@@ -68,6 +68,11 @@ def test_a_misspelt_command_is_recognised(words: list[str], meant: str, capsys: 
     )
 
 
+def test_an_option_without_its_value_points_to_the_help_of_its_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["grants", "counter", "--why"]) == 2
+    assert "see `theater-bus grants --help`" in capsys.readouterr().err
+
+
 def test_a_word_like_no_command_points_to_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["xyzzy"]) == 2
     assert "see `theater-bus --help`" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from theater_bus.cli.command import LazyGroup, Listed, define
 from theater_bus.cli.exit_code import ExitCode
 from theater_bus.cli.failure import CommandFailed
 from theater_bus.cli.invocation import Invocation
+from theater_bus.cli.output import facts, json_form
 
 if TYPE_CHECKING:
     from theater_bus.plugins import Plugin, PluginRegistry
@@ -57,10 +59,37 @@ def list_plugins(invocation: Invocation) -> None:
     )
 
 
-@define("show", short_help="Show one plugin and its functions.")
+def _settings_of(registry: PluginRegistry, capability: str) -> list[dict[str, Any]]:
+    """What a manifest may write under the capability: name, kind of bound, default; None is a default of its own."""
+    cls = registry.capabilities[capability].cls
+    bounds = cls.grant_bounds()
+    settings = []
+    for field, info in cls.Settings.model_fields.items():
+        kind = bounds[field]
+        default = None if info.is_required() else info.get_default(call_default_factory=True)
+        settings.append(
+            {
+                "capability": capability,
+                "name": info.alias or field,
+                "kind": "exact" if kind is None else kind.name,
+                "required": info.is_required(),
+                "default": json_form(facts(default)),
+            }
+        )
+    return settings
+
+
+def _setting_line(one: dict[str, Any]) -> str:
+    default = "required" if one["required"] else f"default {json.dumps(one['default'], ensure_ascii=False)}"
+    return f"{one['capability']}.{one['name']}: {one['kind']}, {default}"
+
+
+@define("show", short_help="Show one plugin, its functions and settings.")
 @click.argument("name")
 def show(invocation: Invocation, name: str) -> None:
-    """Show plugin NAME: its capabilities, their interfaces, and every function with its effect."""
+    """Show plugin NAME: its capabilities, every function with its effect, and the settings that a manifest may write,
+    each with its kind of bound and what holds without it.
+    """
     from theater_bus.core.values.pact_format import format_function
 
     registry = _registry(invocation, f"show plugin {name!r}")
@@ -76,6 +105,7 @@ def show(invocation: Invocation, name: str) -> None:
         for capability in plugin.capabilities
         for function in registry.capabilities[capability].functions.values()
     ]
+    settings = [one for capability in plugin.capabilities for one in _settings_of(registry, capability)]
     rows = [
         ("plugin", f"{plugin.name} ({plugin.status})"),
         ("distribution", f"{plugin.found.distribution} {plugin.found.version}"),
@@ -83,10 +113,11 @@ def show(invocation: Invocation, name: str) -> None:
         ("hooks", ", ".join(plugin.hooks) or "none"),
         ("capabilities", ", ".join(plugin.capabilities) or "none"),
         ("functions", "\n".join(f"{one['interface']}.{one['signature']}" for one in functions) or "none"),
+        ("settings", "\n".join(map(_setting_line, settings)) or "none"),
     ]
     if plugin.error is not None:
         rows.append(("error", str(plugin.error)))
-    invocation.out.pairs(_document(plugin) | {"functions": functions}, rows)
+    invocation.out.pairs(_document(plugin) | {"functions": functions, "settings": settings}, rows)
 
 
 @define("check", short_help="Check all plugins, or one; exit 1 when one is bad.")
@@ -148,7 +179,7 @@ command = _Plugins(
     "plugins",
     commands_by_name={
         "list": Listed(_HERE, "List the installed plugins.", "Commands"),
-        "show": Listed(_HERE, "Show one plugin and its functions.", "Commands"),
+        "show": Listed(_HERE, "Show one plugin, its functions and settings.", "Commands"),
         "check": Listed(_HERE, "Check all plugins, or one; exit 1 when one is bad.", "Commands"),
         "wit": Listed(_HERE, "Print a plugin's interfaces as WIT.", "Commands"),
     },
