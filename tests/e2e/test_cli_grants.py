@@ -68,6 +68,7 @@ def test_json_is_the_whole_of_it(bounded: Served) -> None:
     ("why", "problem"),
     [
         ("timer.timer", "did you mean timer.timers?"),
+        ("timer.xyzzy", "write it under [capabilities.timer]"),
         ("http-client.hosts", "asks for no 'http-client.hosts'"),
         ("", "''"),
     ],

@@ -52,10 +52,19 @@ def _chosen(report: GrantsReport, actor_id: str, why: str) -> Sequence[GrantedSe
         return chosen
     if why in report.capabilities:
         raise UsageProblem(f"{why} has no setting that is a grant", "leave --why out")
+    raise UsageProblem(f"actor {actor_id!r} asks for no {why!r}, so it has none of it", _remedy(report, why))
+
+
+def _remedy(report: GrantsReport, why: str) -> str:
+    """What to write instead of `why`, which is nothing that the actor has."""
+    capability, _, setting = why.partition(".")
+    if setting and capability in report.capabilities:  # its name must not make all its settings look alike
+        near = get_close_matches(setting, [one.setting for one in report.settings if one.capability == capability], 1)
+        unlisted = f"write it under [capabilities.{capability}]; `theater-bus plugins show PLUGIN` lists settings"
+        return f"did you mean {capability}.{near[0]}?" if near else unlisted
     known = [*report.capabilities, *(one.name for one in report.settings)]
     near = get_close_matches(why, known, 1)
-    fix = f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}" if known else "leave --why out"
-    raise UsageProblem(f"actor {actor_id!r} asks for no {why!r}, so it has none of it", fix)
+    return f"did you mean {near[0]}?" if near else f"one of {', '.join(known)}" if known else "leave --why out"
 
 
 def _sides(one: GrantedSetting, second: str) -> str:
