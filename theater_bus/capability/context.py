@@ -79,6 +79,12 @@ class Context(Protocol):
     def clock(self) -> TimeSource:
         """The time, and waiting by it. Use it rather than `time` and `asyncio.sleep`: tests can move it."""
 
+    def capability(self, name: str) -> Any:
+        """The instance of another capability of the same actor, with its own grants; None where it has none of it.
+
+        What may be called of it are the functions of its pact, from within a host call.
+        """
+
     @property
     def bus(self) -> CapabilityBus:
         """NATS, within the settings `publish`, `subscribe`, `buckets` and `consumers` of the capability."""

@@ -78,6 +78,10 @@ class ActorContext:
         """The time, and waiting by it."""
         return self._actor.services.clock
 
+    def capability(self, name: str) -> Any:
+        """Another capability of the same actor."""
+        return self._actor.capabilities.get(name)
+
     @property
     def bus(self) -> ActorBus:
         """NATS, within the capability's settings."""

@@ -145,11 +145,16 @@ class HarnessContext:
         self.asked: list[str] = []
         self.approve: Callable[[str], Awaitable[bool]] = _everything
         self.given_bus: CapabilityBus | None = None
+        self.capabilities: dict[str, Any] = {}
         self._ends: list[_End] = []
 
     async def secret(self, handle: str, destination: str) -> Secret:
         """The value behind a guest's handle, as a host with the harness's `config` and `allowed` gives it."""
         return await self.configuration.secret(handle, destination)
+
+    def capability(self, name: str) -> Any:
+        """What the test put into `capabilities`."""
+        return self.capabilities.get(name)
 
     @property
     def bus(self) -> CapabilityBus:

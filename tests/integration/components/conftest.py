@@ -19,7 +19,7 @@ from theater_bus.testing import RunningHost, running_host
 
 FOLDER = Path(__file__).resolve().parents[2] / "guests" / "components"
 WITH_WASI = ("counter-go", "probe-javascript", "probe-python")
-INSTALLED = ("runtime", "timer", "wasi")
+INSTALLED = ("http-client", "runtime", "timer", "wasi")
 MEMORY_BYTES = 256 * 1024 * 1024
 
 

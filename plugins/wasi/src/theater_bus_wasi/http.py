@@ -1,7 +1,7 @@
 """`wasi:http`: requests that an actor serves (`incoming-handler`), in memory from the first header to the last trailer.
 
 Invariants: what a guest sees of a request was checked before; what it answers is checked before anybody gets it; both
-are bounded (`http_body_bytes`, `http_header_bytes`). Nothing here reaches a network: there is no outgoing connection.
+are bounded (`http_body_bytes`, `http_header_bytes`). What an actor asks of others is in `outgoing`.
 Source: WASI 0.2 `wasi:http/types`; RFC 9110 for names, values and status codes.
 """
 
@@ -11,7 +11,9 @@ import re
 from typing import Any
 
 from theater_bus.capability import CapabilityError
-from theater_bus_wasi.streams import MOST, ByteSource, OutputStream
+from theater_bus_wasi.message import Body, Entry, Fields, OutgoingBody, checked, is_field, method_of, scheme_of
+from theater_bus_wasi.outgoing import Outgoing
+from theater_bus_wasi.streams import ByteSource, OutputStream
 from theater_bus_wasi.table import Group, Pollable, named
 from theater_bus_wasi.upload import Uploads
 
@@ -44,51 +46,9 @@ interface incoming-handler {
 }
 """
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-_METHODS = frozenset(("get", "head", "post", "put", "delete", "connect", "options", "trace", "patch"))
 _FORBIDDEN = frozenset(
     ("connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "host", "http2-settings")
 )
-
-Entry = tuple[str, bytes]
-
-
-def _method(name: str) -> Any:
-    if not _TOKEN.fullmatch(name):
-        raise CapabilityError(f"method {name[:80]!r} is no token (RFC 9110 §5.6.2)")
-    return name.lower() if name.lower() in _METHODS and name.isupper() else {"other": name}
-
-
-def _scheme(name: str) -> Any:
-    upper = name.upper()
-    return upper if upper in ("HTTP", "HTTPS") else {"other": name}
-
-
-def _checked(name: str, value: bytes) -> Entry:
-    """A header field, or WASI's error."""
-    if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
-        raise CapabilityError("invalid-syntax")
-    return name, value
-
-
-class Fields:
-    """Header or trailer fields, in order."""
-
-    def __init__(self, entries: list[Entry], *, mutable: bool) -> None:
-        self.entries, self.mutable = entries, mutable
-
-    def size(self) -> int:
-        """Bytes of all names and values."""
-        return sum(len(name) + len(value) for name, value in self.entries)
-
-
-class Body:
-    """The body of a request, as a stream, and its trailers."""
-
-    def __init__(self, data: bytes, trailers: list[Entry] | None) -> None:
-        self.data: bytes | None = data
-        self.trailers = trailers
 
 
 class IncomingRequest:
@@ -106,24 +66,6 @@ class FutureTrailers:
     def __init__(self, trailers: list[Entry] | None) -> None:
         self.trailers = trailers
         self.taken = False
-
-
-class OutgoingBody(OutputStream):
-    """What the guest writes. `bound` is how many bytes it may."""
-
-    def __init__(self, bound: int) -> None:
-        self.bound = bound
-        self.data = bytearray()
-        self.trailers: list[Entry] | None = None
-        self.finished = self.streamed = False
-
-    def room(self) -> int | None:
-        """What one call takes; at the bound the stream closes."""
-        return None if self.finished or len(self.data) >= self.bound else min(MOST, self.bound - len(self.data))
-
-    def write(self, data: bytes) -> None:
-        """Keep it."""
-        self.data += data
 
 
 class OutgoingStream(OutputStream):
@@ -166,6 +108,7 @@ class Http(Group):
         self._outparam: Outparam | None = None
         self._upload: str | None = None
         self.uploads = Uploads(self.settings.http_body_bytes)
+        self.outgoing: Outgoing
 
     # -- the front ---------------------------------------------------------------------------------------------------
 
@@ -177,7 +120,7 @@ class Http(Group):
             if begun is None:
                 raise CapabilityError(f"no body {upload[:80]!r} was uploaded, or it was more than a minute ago")
             body = begun + body
-        request = IncomingRequest(_method(method), None if scheme is None else _scheme(scheme), authority, path)
+        request = IncomingRequest(method_of(method), None if scheme is None else scheme_of(scheme), authority, path)
         request.fields = self._entries("headers", headers)
         tail = None if trailers is None else self._entries("trailers", trailers)
         if len(body) > self.settings.http_body_bytes:
@@ -185,7 +128,7 @@ class Http(Group):
         for name, text in (("authority", authority), ("path_with_query", path)):
             if text is not None and not re.fullmatch(r"[!-~\x80-\U0010ffff]*", text):
                 raise CapabilityError(f"{name} {text[:80]!r} has spaces or control characters")
-        request.body = Body(body, tail)
+        request.body = Body(ByteSource(body), tail)
         self._outparam, self._upload = Outparam(), upload
         for number, item in zip(handles, (request, self._outparam), strict=True):
             self.table.put_at(number, item)
@@ -221,7 +164,7 @@ class Http(Group):
         if size > self.settings.http_header_bytes:
             raise CapabilityError(self._too_much(f"the {what}", size, "http_header_bytes"))
         for name, value in given:
-            if not _TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
+            if not is_field(name, value):
                 raise CapabilityError(
                     f"{what}: {name[:80]!r} is no name of a header, or its value no value (RFC 9110 §5)"
                 )
@@ -283,7 +226,7 @@ class Http(Group):
         return fields
 
     def _add(self, fields: Fields, name: str, value: bytes) -> None:
-        name, value = _checked(name, value)
+        name, value = checked(name, value)
         if name.lower() in _FORBIDDEN:
             raise CapabilityError("forbidden")
         if fields.size() + len(name) + len(value) > self.settings.http_header_bytes:
@@ -323,10 +266,10 @@ class Http(Group):
     @named("wasi:http/types.[method]incoming-body.stream")
     def stream(self, number: int) -> int:
         body = self.table.get(number, Body)
-        data, body.data = body.data, None
-        if data is None:
+        source, body.source = body.source, None
+        if source is None:
             raise CapabilityError(None)
-        return self.table.put(ByteSource(data))
+        return self.table.put(source)
 
     @named("wasi:http/types.[static]incoming-body.finish")
     def finish_incoming(self, number: int) -> int:
@@ -383,10 +326,11 @@ class Http(Group):
         return self.table.put(OutgoingStream(body))
 
     @named("wasi:http/types.[static]outgoing-body.finish")
-    def finish_outgoing(self, number: int, trailers: int | None) -> None:
+    async def finish_outgoing(self, number: int, trailers: int | None) -> None:
         body = self.table.take(number, OutgoingBody)
         body.finished = True
         body.trailers = None if trailers is None else self.table.take(trailers, Fields).entries
+        await self.outgoing.finished(body)
 
     @named("wasi:http/types.[static]response-outparam.set")
     def set_response(self, number: int, response: dict[str, Any]) -> None:
@@ -403,56 +347,3 @@ class Http(Group):
     @named("wasi:http/types.http-error-code")
     def http_error_code(self, error: int) -> None:
         return None
-
-    # -- requests to elsewhere: none leave ---------------------------------------------------------------------------
-
-    @named("wasi:http/outgoing-handler.handle")
-    def handle(self, request: int, options: int | None) -> int:
-        raise CapabilityError("HTTP-request-denied")
-
-    @named("wasi:http/types.[constructor]outgoing-request", "wasi:http/types.[constructor]request-options")
-    def outgoing_request(self, *_fields: int) -> int:
-        return self.table.put(OutgoingBody(0))
-
-    @named("wasi:http/types.[method]outgoing-request.body")
-    def outgoing_request_body(self, number: int) -> int:
-        return self.table.put(OutgoingBody(self.settings.http_body_bytes))
-
-    @named(
-        *(
-            f"wasi:http/types.[method]outgoing-request.set-{one}"
-            for one in ("method", "path-with-query", "scheme", "authority")
-        ),
-        *(
-            f"wasi:http/types.[method]request-options.set-{one}"
-            for one in ("connect-timeout", "first-byte-timeout", "between-bytes-timeout")
-        ),
-    )
-    def set_option(self, number: int, value: Any) -> None:
-        return None
-
-    @named(
-        *(f"wasi:http/types.[method]outgoing-request.{one}" for one in ("path-with-query", "scheme", "authority")),
-        *(
-            f"wasi:http/types.[method]request-options.{one}"
-            for one in ("connect-timeout", "first-byte-timeout", "between-bytes-timeout")
-        ),
-    )
-    def option(self, number: int) -> None:
-        return None
-
-    @named("wasi:http/types.[method]outgoing-request.method")
-    def outgoing_method(self, number: int) -> str:
-        return "get"
-
-    @named("wasi:http/types.[method]outgoing-request.headers")
-    def outgoing_headers(self, number: int) -> int:
-        return self.table.put(Fields([], mutable=False))
-
-    # Nobody has a response from elsewhere to call these of.
-    @named(
-        *(f"wasi:http/types.[method]incoming-response.{one}" for one in ("status", "headers", "consume")),
-        *(f"wasi:http/types.[method]future-incoming-response.{one}" for one in ("subscribe", "get")),
-    )
-    def of_a_response(self, number: int) -> Any:
-        raise CapabilityError(None)

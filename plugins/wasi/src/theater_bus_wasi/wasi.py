@@ -14,6 +14,7 @@ from theater_bus_wasi.cli import Cli
 from theater_bus_wasi.clocks import Clocks, Random
 from theater_bus_wasi.filesystem import Filesystem
 from theater_bus_wasi.http import FRONTS, HANDLE, Http
+from theater_bus_wasi.outgoing import Outgoing
 from theater_bus_wasi.sockets import Sockets
 from theater_bus_wasi.streams import Streams
 from theater_bus_wasi.table import Group, Table
@@ -21,7 +22,7 @@ from theater_bus_wasi.upload import UPLOAD_PACT
 
 __all__ = ["Wasi"]
 
-GROUPS: tuple[type[Group], ...] = (Streams, Clocks, Random, Cli, Filesystem, Sockets, Http)
+GROUPS: tuple[type[Group], ...] = (Streams, Clocks, Random, Cli, Filesystem, Sockets, Http, Outgoing)
 METHODS: dict[str, tuple[type[Group], str]] = {
     name: (group, method) for group in GROUPS for name, method in group.declared()
 }
@@ -41,6 +42,7 @@ EXTERNAL = frozenset(
         *(_OUTPUT + one for one in ("write", "blocking-write-and-flush", "write-zeroes", "splice", "blocking-splice")),
         _OUTPUT + "blocking-write-zeroes-and-flush",
         "wasi:sockets/tcp.[method]tcp-socket.start-connect",
+        "wasi:http/outgoing-handler.handle",
     )
 )
 """What others can see before the operation is recorded. Where a stream leads to is not known."""
@@ -89,6 +91,7 @@ class Wasi(WitCapability):
         self.table = Table()
         self._groups = {group: group(self) for group in GROUPS}
         self._http = cast("Http", self._groups[Http])
+        self._http.outgoing = cast("Outgoing", self._groups[Outgoing])
 
     @classmethod
     def offers(cls) -> frozenset[str]:

@@ -11,6 +11,11 @@ async function answer(request) {
       return new Response(null, { status: Number(search.slice(1)), headers: text });
     case "/trap":
       throw new Error("before the response");
+    case "/fetch": {
+      const body = request.method === "POST" ? await request.text() : undefined;
+      const answer = await fetch(search.slice(1), { method: request.method, headers: { "x-from": "guest" }, body });
+      return new Response(await answer.text(), { status: answer.status, headers: text });
+    }
     case "/spin":
       for (;;);
     default: {

@@ -2,9 +2,16 @@
 
 from componentize_py_types import Err, Ok
 from wit_world import exports
-from wit_world.imports import types
+from wit_world.imports import outgoing_handler, types
 from wit_world.imports.streams import StreamError_Closed
-from wit_world.imports.types import Fields, IncomingBody, OutgoingBody, OutgoingResponse, ResponseOutparam
+from wit_world.imports.types import (
+    Fields,
+    IncomingBody,
+    OutgoingBody,
+    OutgoingRequest,
+    OutgoingResponse,
+    ResponseOutparam,
+)
 
 PART = 4096
 
@@ -53,6 +60,28 @@ def described(request):
     return "\n".join(lines).encode()
 
 
+def fetch(method, url, content):
+    """The status and the body of another server's answer, or what kept it from answering."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("/")
+    asked = OutgoingRequest(Fields.from_list([("x-from", b"guest")]))
+    asked.set_method(types.Method_Post() if method == "POST" else types.Method_Get())
+    asked.set_scheme(types.Scheme_Https() if scheme == "https" else types.Scheme_Http())
+    asked.set_authority(authority)
+    asked.set_path_with_query(slash + path)
+    body = asked.body()
+    coming = outgoing_handler.handle(asked, None)
+    stream = body.write()
+    stream.blocking_write_and_flush(content)
+    stream.__exit__(None, None, None)
+    OutgoingBody.finish(body, None)
+    coming.subscribe().block()
+    answer = coming.get().value
+    if isinstance(answer, Err):
+        return 502, type(answer.value).__name__.encode() + b" " + str(getattr(answer.value, "value", "")).encode()
+    return answer.value.status(), b"".join(parts_of(answer.value))
+
+
 class IncomingHandler(exports.IncomingHandler):
     def handle(self, request, response_out):
         path, _, query = (request.path_with_query() or "").partition("?")
@@ -74,6 +103,13 @@ class IncomingHandler(exports.IncomingHandler):
                 Fields.from_list([("a b", b"c")])
             except Err as refused:
                 answer(response_out, 200, text, [type(refused.value).__name__.encode()])
+        elif path == "/fetch":
+            method = type(request.method()).__name__.removeprefix("Method_").upper()
+            try:
+                status, body = fetch(method, query, b"".join(parts_of(request)))
+            except Err as refused:
+                status, body = 403, type(refused.value).__name__.encode()
+            answer(response_out, status, text, [body])
         elif path == "/error":
             ResponseOutparam.set(response_out, Err(types.ErrorCode_InternalError("out of order")))
         elif path == "/trap":
