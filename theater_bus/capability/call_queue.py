@@ -7,7 +7,7 @@ exactly once for a call that ran or never can, and never for one that was taken 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from heapq import heappop, heappush
 from typing import Any
@@ -22,17 +22,28 @@ Then = Callable[[ActorError | None], None]
 
 
 class QueuedCall:
-    """One call: `function` and `params`. It waits outside of the mailbox, is in it (or runs), or is over."""
+    """One call: `function` and `params`, with the `headers` of what causes it. It waits outside of the mailbox, is in
+    it (or runs), or is over.
+    """
 
-    __slots__ = ("_number", "_queue", "_take_back", "_then", "function", "is_over", "params")
+    __slots__ = ("_number", "_queue", "_take_back", "_then", "function", "headers", "is_over", "params")
 
-    def __init__(self, queue: CallQueue, number: int, function: str, params: list[Any], then: Then | None) -> None:
+    def __init__(
+        self,
+        queue: CallQueue,
+        number: int,
+        function: str,
+        params: list[Any],
+        then: Then | None,
+        headers: Mapping[str, str] | None,
+    ) -> None:
         self._queue = queue
         self._number = number
         self._then = then
         self._take_back: Callable[[], bool] | None = None
         self.function = function
         self.params = params
+        self.headers = headers
         self.is_over = False
 
     def __lt__(self, other: QueuedCall) -> bool:
@@ -68,10 +79,20 @@ class CallQueue:
         self._again: Cancellable | None = None
         self._closed = False
 
-    def put(self, function: str, params: list[Any] | None = None, then: Then | None = None) -> QueuedCall:
-        """Have the actor's `function` called. `then` gets what the call failed with, or None."""
+    def put(
+        self,
+        function: str,
+        params: list[Any] | None = None,
+        then: Then | None = None,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> QueuedCall:
+        """Have the actor's `function` called. `then` gets what the call failed with, or None.
+
+        `headers` are those of the message that causes the call; its trace links to theirs.
+        """
         self._count += 1
-        call = QueuedCall(self, self._count, function, list(params or ()), then)
+        call = QueuedCall(self, self._count, function, list(params or ()), then, headers)
         call.is_over = self._closed
         if not self._closed:
             heappush(self._late, call)
@@ -92,7 +113,9 @@ class CallQueue:
                 heappop(self._late)
                 continue
             try:
-                call._take_back = self._context.enqueue(call.function, call.params, partial(self._ended, call))
+                call._take_back = self._context.enqueue(
+                    call.function, call.params, partial(self._ended, call), headers=call.headers
+                )
             except ActorError as error:
                 if error.code == "shutting-down":
                     self.close()

@@ -71,13 +71,24 @@ def spawn(start_host: Any, handlers: type[Handlers]) -> SpawnActor:
     """`host, actor = await spawn(publish=["a.>"])`: an actor with these grants, on `host` if one is given."""
 
     async def start(
-        *, id: str = "a", host: Any = None, chain: str = "memory", limits: dict[str, int] | None = None, **settings: Any
+        *,
+        id: str = "a",
+        host: Any = None,
+        chain: str = "memory",
+        limits: dict[str, int] | None = None,
+        mailbox: dict[str, int] | None = None,
+        **settings: Any,
     ) -> Any:
         if host is None:
             host = await start_host(Nats, handlers)
         package = await asyncio.to_thread(relay_guest, Nats, handlers=handlers)
         capabilities = {"nats": settings, "handlers": {}}
-        tables = {"capabilities": capabilities, "chain": {"durability": chain}, "limits": limits or {}}
+        tables = {
+            "capabilities": capabilities,
+            "chain": {"durability": chain},
+            "limits": limits or {},
+            "mailbox": mailbox or {},
+        }
         actor = await host.spawn(package, id=id, state=0, **tables)
         return host, actor
 

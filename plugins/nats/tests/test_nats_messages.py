@@ -13,6 +13,8 @@ from theater_bus.errors import FunctionNotFound, GuestError, Internal
 from theater_bus.testing import running_host
 from theater_bus_nats import Nats
 
+OTHER = {"id": "0", "subscription": "", "subject": "", "headers": [], "data": b"", "wants-reply": False}
+
 
 async def call(actor: Any, function: str, *params: Any) -> Any:
     """What a `result` of the relaying guest holds; raises `GuestError` for its `err`."""
@@ -157,6 +159,24 @@ async def test_what_does_not_fit_is_dropped_and_named(spawn: Any, client: Any, h
     assert [(await handlers.got.get())["data"] for _ in range(5)] == [bytes([n]) for n in range(5)]
     await client.publish("flood", b"again")
     assert (await handlers.got.get())["data"] == b"again"
+
+
+async def test_a_mailbox_that_is_full_drops_nothing_that_may_wait(
+    spawn: Any, client: Any, handlers: Any, eventually: Any
+) -> None:
+    host, actor = await spawn(subscribe=["news"], mailbox={"enqueues": 1})
+    await call(actor, "subscribe", "news", "news", None)
+    running = host.host.actors["a"]
+    inbound = running.capabilities["nats"]._inbound
+    await actor.pause()
+    take_back = running.contexts["handlers"].enqueue("theater:bus/nats-client.handle-message", [OTHER])
+    for number in range(3):
+        await client.publish("news", str(number).encode())
+    await eventually(lambda: len(inbound._calls) == 3)
+    assert take_back()
+    await actor.resume()
+    assert [(await handlers.got.get())["data"] for _ in range(3)] == [b"0", b"1", b"2"]
+    assert inbound.dropped == 0
 
 
 async def test_a_handler_that_fails_is_seen_and_the_next_message_comes(

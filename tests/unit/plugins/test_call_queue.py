@@ -72,11 +72,11 @@ async def test_what_never_ran_comes_again_in_its_place(context: HarnessContext) 
 async def test_a_full_mailbox_is_tried_again(context: HarnessContext, monkeypatch: pytest.MonkeyPatch) -> None:
     queue, enqueue, refusals = CallQueue(context, 2, again_s=0.001), context.enqueue, []
 
-    def refuse(*args: Any) -> Any:
+    def refuse(*args: Any, **options: Any) -> Any:
         refusals.append(args[0])
         if len(refusals) < 3:
             raise Overloaded("others", bound="enqueues")
-        return enqueue(*args)
+        return enqueue(*args, **options)
 
     monkeypatch.setattr(context, "enqueue", refuse)
     queue.put("a")
@@ -92,7 +92,7 @@ async def test_a_call_that_the_actor_cannot_take_ends_with_that(
     queue, ends = CallQueue(context, 1), []
     wrong = ActorError("params[0]: expected u64")
 
-    def refuse(function: str, *_: Any) -> Any:
+    def refuse(function: str, *_: Any, **__: Any) -> Any:
         raise wrong
 
     monkeypatch.setattr(context, "enqueue", refuse)
@@ -122,5 +122,5 @@ async def test_the_end_of_the_actor_is_told_to_nobody(
     assert ends == []
 
 
-def _refuse(error: ActorError, *_: Any) -> Any:
+def _refuse(error: ActorError, *_: Any, **__: Any) -> Any:
     raise error

@@ -8,13 +8,12 @@ newest that do.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections import OrderedDict
 from functools import partial
 from typing import Any
 
 from theater_bus import ActorError
-from theater_bus.capability import BusMessage, Context
+from theater_bus.capability import BusMessage, CallQueue, Context, QueuedCall
 
 __all__ = ["HANDLE", "Inbound", "shown"]
 
@@ -26,17 +25,18 @@ class Inbound:
 
     def __init__(self, context: Context, waiting: int, pending: int) -> None:
         self._context = context
-        self._waiting, self._pending = waiting, pending
-        self._behind: deque[tuple[str, BusMessage]] = deque()
+        self._pending = pending
+        self._most = waiting + pending
+        self._queue = CallQueue(context, waiting)
         self._replies: OrderedDict[str, BusMessage] = OrderedDict()
-        self._calls: dict[int, tuple[str, Callable[[], bool]]] = {}
+        self._calls: dict[int, tuple[str, QueuedCall | None]] = {}
         self._last_id = 0
         self._dropping = False
         self.dropped = 0
 
     def take(self, subscription: str, message: BusMessage) -> None:
         """Have a message handled, or drop it."""
-        if len(self._behind) >= self._pending:
+        if len(self._calls) >= self._most:
             self.dropped += 1
             if not self._dropping:
                 self._dropping = True
@@ -44,15 +44,27 @@ class Inbound:
                     f"messages of {subscription!r} are dropped: nats.pending = {self._pending} wait already"
                 )
             return
-        self._behind.append((subscription, message))
-        self._send()
+        id = self._next_id()
+        if message.reply:
+            self._replies[str(id)] = message
+            while len(self._replies) > self._most:
+                self._replies.popitem(last=False)
+        self._calls[id] = (subscription, None)
+        params = [shown(id, subscription, message.subject, message.headers, message.data, bool(message.reply))]
+        call = self._queue.put(HANDLE, params, partial(self._handled, id), headers=message.headers)
+        if id in self._calls:  # it is not over already, as one that can never run is
+            self._calls[id] = (subscription, call)
 
     def forget(self, subscription: str) -> None:
         """Take back what waits for a subscription that has ended."""
-        self._behind = deque(one for one in self._behind if one[0] != subscription)
-        for name, take_back in list(self._calls.values()):
-            if name == subscription:
-                take_back()
+        for id, (name, call) in list(self._calls.items()):
+            if name == subscription and call is not None and call.take_back():
+                del self._calls[id]
+                self._replies.pop(str(id), None)
+
+    def close(self) -> None:
+        """The actor ends: nothing more is handled."""
+        self._queue.close()
 
     def reply_to(self, id: str) -> BusMessage | None:
         """The message to answer, once."""
@@ -62,39 +74,13 @@ class Inbound:
         """Let a message be answered after all: the operation that did came to nothing."""
         self._replies[id] = message
 
-    def _send(self) -> None:
-        while self._behind and len(self._calls) < self._waiting:
-            subscription, message = self._behind[0]
-            id = self._next_id()
-            try:
-                take_back = self._context.enqueue(
-                    HANDLE,
-                    [shown(id, subscription, message.subject, message.headers, message.data, bool(message.reply))],
-                    partial(self._handled, id),
-                    headers=message.headers,
-                )
-            except ActorError as error:
-                if error.code == "overloaded" and self._calls:
-                    return
-                self._behind.popleft()
-                self.dropped += 1
-                self._context.report_failure(f"a message of {subscription!r} is dropped: {error}")
-                continue
-            self._behind.popleft()
-            self._calls[id] = (subscription, take_back)
-            if message.reply:
-                self._replies[str(id)] = message
-                while len(self._replies) > self._pending:
-                    self._replies.popitem(last=False)
-        if not self._behind:
-            self._dropping = False
-
     def _handled(self, id: int, error: ActorError | None) -> None:
-        subscription, _ = self._calls.pop(id, ("", None))
-        if error is not None and error.code not in ("shutting-down", "cancelled"):
+        subscription, _ = self._calls.pop(id)
+        if len(self._calls) <= self._most - self._pending:
+            self._dropping = False
+        if error is not None:
             self._replies.pop(str(id), None)
             self._context.report_failure(f"a message of {subscription!r} could not be handled: {error}")
-        self._send()
 
     def _next_id(self) -> int:
         """A number that a recovered actor does not give again."""

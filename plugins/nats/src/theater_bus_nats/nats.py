@@ -245,6 +245,7 @@ class Nats(Capability):
         """Listen no more; what waits is given back to its stream."""
         for name in [*self._listening, *self._consuming]:
             self._end(name)
+        self._inbound.close()
         await asyncio.gather(*self._leaving)
 
     def snapshot(self) -> bytes | None:
