@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,22 +56,31 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 @pytest_asyncio.fixture
 async def serve() -> AsyncIterator[Callable[..., Awaitable[str]]]:
     """`address = await serve(handler, ssl=…)`: a server of the test's own on 127.0.0.1."""
-    async with AsyncExitStack() as stack:
+    servers: list[asyncio.Server] = []
+    writers: list[asyncio.StreamWriter] = []
 
-        async def start(handler: Serve, **options: Any) -> str:
-            async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                try:
-                    with suppress(ConnectionError, ssl.SSLError):
-                        await handler(reader, writer)
-                finally:
-                    writer.close()
+    async def start(handler: Serve, **options: Any) -> str:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writers.append(writer)
+            try:
+                with suppress(ConnectionError, ssl.SSLError):
+                    await handler(reader, writer)
+            finally:
+                writer.close()
 
-            server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
-            await stack.enter_async_context(server)
-            host, port = server.sockets[0].getsockname()
-            return f"{host}:{port}"
+        server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
+        servers.append(server)
+        host, port = server.sockets[0].getsockname()
+        return f"{host}:{port}"
 
-        yield start
+    yield start
+    for server in servers:
+        server.close()
+    # From Python 3.12 on a server is closed when its last connection is, and actors may still hold theirs.
+    for writer in writers:
+        writer.transport.abort()
+    for server in servers:
+        await server.wait_closed()
 
 
 @pytest_asyncio.fixture
