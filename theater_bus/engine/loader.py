@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 from theater_bus.core.instrumentation import Instrumentation
 from theater_bus.engine import ffi
-from theater_bus.engine.cache import ArtifactCache
+from theater_bus.engine.artifact import Artifacts, Format
 from theater_bus.engine.configuration import cache_key
 from theater_bus.engine.module import Compiled, Module, check_guest, generation_of
 from theater_bus.engine.outline import Outline, is_component, is_module, read_outline
@@ -36,44 +33,21 @@ class Loader:
 
     def __init__(self, engine: int, settings: EngineSettings, instrumentation: Instrumentation) -> None:
         self._engine = engine
-        self._instrumentation = instrumentation
-        self._cache: ArtifactCache | None = None
-        if settings.cache_dir is not None:
-            self._cache = ArtifactCache(settings.cache_dir, cache_key(), settings.cache_max_bytes, self._corrupt)
+        kind = Format(ffi.serialize, ffi.deserialize_file)
+        self._artifacts = Artifacts(engine, kind, cache_key(), settings, instrumentation)
 
     def load(self, wasm: bytes, sha256: str) -> Module:
         """The compiled module, without its metadata. Raises SpawnRefused."""
         outline = read_outline(wasm)
         check_guest(outline)
-        pointer = self._compiled(sha256, lambda: weave(outline))
+        pointer = self._artifacts.get(sha256, lambda: self._compile(outline))
         return _module(outline, len(wasm), sha256, pointer)
 
-    def _compiled(self, sha256: str, woven: Callable[[], bytes]) -> int:
-        if self._cache is not None:
-            found = self._cache.load(sha256, self._open)
-            if found is not None:
-                self._count("disk")
-                return found
+    def _compile(self, outline: Outline) -> int:
         try:
-            pointer = ffi.make_module(self._engine, woven())
+            return ffi.make_module(self._engine, weave(outline))
         except ffi.NativeError as error:
             raise SpawnRefused(f"the module does not compile: {error}. Fix: build it again") from None
-        if self._cache is not None:
-            self._cache.save(sha256, ffi.serialize(pointer))
-        self._count("compiled")
-        return pointer
-
-    def _open(self, path: str) -> int:
-        try:
-            return ffi.deserialize_file(self._engine, path)
-        except ffi.NativeError as error:
-            raise ValueError(str(error)) from None
-
-    def _count(self, result: str) -> None:
-        self._instrumentation.count("theater.modules.loaded", 1, **{"theater.cache.result": result})
-
-    def _corrupt(self, path: Path, reason: str) -> None:
-        self._instrumentation.event("module_cache.corrupt", path=str(path), reason=reason, package="")
 
 
 def _module(outline: Outline, size_bytes: int, sha256: str, pointer: int) -> Module:

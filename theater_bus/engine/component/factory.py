@@ -7,12 +7,11 @@ pays nothing.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from theater_bus.engine import ffi
 from theater_bus.engine import ffi_component as native
-from theater_bus.engine.cache import ArtifactCache
+from theater_bus.engine.artifact import Artifacts, Format
 from theater_bus.engine.component.binary import read_declared
 from theater_bus.engine.component.component import (
     CompiledComponent,
@@ -46,18 +45,15 @@ class Components:
 
     def __init__(self, runtime: Runtime, settings: EngineSettings, instrumentation: Instrumentation) -> None:
         self._engine = ffi.make_engine(COMPONENT_FLAGS)
-        self._instrumentation = instrumentation
         self._callbacks = ComponentCallbacks(runtime.instances)
-        self._cache: ArtifactCache | None = None
-        if settings.cache_dir is not None:
-            key = cache_key(COMPONENT_FLAGS)
-            self._cache = ArtifactCache(settings.cache_dir, key, settings.cache_max_bytes, self._corrupt)
+        kind = Format(native.serialize, native.deserialize_file)
+        self._artifacts = Artifacts(self._engine, kind, cache_key(COMPONENT_FLAGS), settings, instrumentation)
         runtime.ticker.include(self._engine)
 
     def load(self, wasm: bytes, sha256: str) -> Component:
         """The compiled component. Raises `SpawnRefused`."""
         declared = read_declared(wasm)
-        compiled = CompiledComponent(self._compiled(wasm, sha256))
+        compiled = CompiledComponent(self._artifacts.get(sha256, lambda: self._compile(wasm)))
         world = read_world(compiled.pointer, self._engine)
         check_component(world)
         exports = callable_exports(world)
@@ -111,32 +107,11 @@ class Components:
         except ffi.NativeError as error:
             raise SpawnRefused(f"the component cannot be linked: {error}") from None
 
-    def _compiled(self, wasm: bytes, sha256: str) -> int:
-        if self._cache is not None:
-            found = self._cache.load(sha256, self._open)
-            if found is not None:
-                self._count("disk")
-                return found
+    def _compile(self, wasm: bytes) -> int:
         try:
-            pointer = native.compile_component(self._engine, wasm)
+            return native.compile_component(self._engine, wasm)
         except ffi.NativeError as error:
             raise SpawnRefused(f"the component does not compile: {error}{_hint(str(error))}") from None
-        if self._cache is not None:
-            self._cache.save(sha256, native.serialize(pointer))
-        self._count("compiled")
-        return pointer
-
-    def _open(self, path: str) -> int:
-        try:
-            return native.deserialize_file(self._engine, path)
-        except ffi.NativeError as error:
-            raise ValueError(str(error)) from None
-
-    def _count(self, result: str) -> None:
-        self._instrumentation.count("theater.modules.loaded", 1, **{"theater.cache.result": result})
-
-    def _corrupt(self, path: Path, reason: str) -> None:
-        self._instrumentation.event("module_cache.corrupt", path=str(path), reason=reason, package="")
 
 
 def look_into(wasm: bytes) -> tuple[World | None, str]:
