@@ -85,13 +85,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of a few words."""
+    """One of a few words. `unoffered` are read as well, so that whoever cannot serve them may say so; none is named."""
 
     words: tuple[str, ...]
+    unoffered: tuple[str, ...] = ()
 
     def check(self, value: object) -> str | None:
         """What is wrong with `value`, or None."""
-        if value in self.words:
+        if value in self.words or value in self.unoffered:
             return None
         return f"is {_shown(value)}, not one of {self.describe()}"
 

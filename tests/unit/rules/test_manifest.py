@@ -113,7 +113,7 @@ def test_all_problems_are_named_at_once_each_with_its_line() -> None:
         '  orders.toml: name is missing. Fix: add `name = "…"` at the top',
         "  orders.toml:1: nam is no setting of the manifest. Fix: did you mean `name`?",
         "  orders.toml:4: limits.cpu_ms is 0, outside 1 to 3,600,000",
-        '  orders.toml:6: chain.durability is \'disk\', not one of "memory", "file", "sync"',
+        '  orders.toml:6: chain.durability is \'disk\', not one of "memory", "file". Fix: write "memory" or "file"',
     ]
     assert error.details["problems"][1] == {
         "path": "nam",

@@ -2,12 +2,13 @@
 
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest.document import Manifest
-from theater_bus.core.manifest.reading import from_mapping, parse_manifest, resolve_manifest
+from theater_bus.core.manifest.reading import CAPABILITY_NAME, from_mapping, parse_manifest, resolve_manifest
 from theater_bus.core.manifest.schema import PAGE_BYTES, SECTIONS, ChainSettings, Cut, HostLimits, Limits, cut, cuts
 from theater_bus.core.manifest.variables import Given, Variables
 from theater_bus.core.supervision import FailurePolicy
 
 __all__ = [
+    "CAPABILITY_NAME",
     "PAGE_BYTES",
     "SECTIONS",
     "Bounds",

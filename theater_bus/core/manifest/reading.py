@@ -18,13 +18,14 @@ from theater_bus.core.manifest.document import Manifest
 from theater_bus.core.manifest.problem import Path, Problem, lines_of, refuse
 from theater_bus.core.manifest.schema import PAGE_BYTES, SECTIONS, ChainSettings, Limits
 from theater_bus.core.manifest.variables import Variables, resolve
-from theater_bus.core.setting import RULE, PlainValue, Rule, Text, Whole
+from theater_bus.core.setting import RULE, Choice, PlainValue, Rule, Text, Whole
 from theater_bus.core.supervision import Action, FailurePolicy
 from theater_bus.errors import SpawnRefused
 
-__all__ = ["from_mapping", "parse_manifest", "resolve_manifest"]
+__all__ = ["CAPABILITY_NAME", "from_mapping", "parse_manifest", "resolve_manifest"]
 
-_CAPABILITY: Final = Text(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or `-`")
+CAPABILITY_NAME: Final = Text(r"[a-z0-9][a-z0-9-]{0,63}", "1 to 64 lower-case letters, digits or `-`")
+"""What a capability may be called."""
 _PAGES: Final = Whole(1, 65_536)
 Table: TypeAlias = Mapping[Any, object]
 """A table as it was found: its keys may be anything that msgpack allows."""
@@ -130,7 +131,8 @@ def _settings(section: type, found: Table, path: Path, problems: list[Problem]) 
             continue
         wrong = rule.check(value)
         if wrong:
-            problems.append(Problem((*path, str(key)), wrong))
+            fix = f"write {rule.describe().replace(', ', ' or ')}" if isinstance(rule, Choice) else ""
+            problems.append(Problem((*path, str(key)), wrong, fix))
         else:
             accepted[str(key)] = value
     return accepted
@@ -193,7 +195,7 @@ def _capabilities(found: Table, problems: list[Problem]) -> dict[str, dict[str, 
     accepted: dict[str, dict[str, object]] = {}
     for name, settings in found.items():
         path = ("capabilities", str(name))
-        wrong = _CAPABILITY.check(name)
+        wrong = CAPABILITY_NAME.check(name)
         if wrong:
             problems.append(Problem(path, wrong))
         elif not isinstance(settings, Mapping):

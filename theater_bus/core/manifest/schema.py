@@ -92,9 +92,9 @@ class ChainSettings:
     durability: str = field(
         default="memory",
         metadata=setting(
-            Choice(("memory", "file", "sync")),
-            "`memory`: a ring in the host, gone with it; `file`: a log in the host's data directory; "
-            "`sync`: JetStream, answers leave after the acknowledgement",
+            Choice(("memory", "file"), unoffered=("sync",)),
+            "`memory`: a ring in the host, gone with it; `file`: a log in the host's data directory. `sync` "
+            "(JetStream, answers leave after the acknowledgement) is a reserved word, which hosts refuse",
         ),
     )
     publish: bool | None = field(
