@@ -23,6 +23,7 @@ from theater_bus.errors import PluginError
 from theater_bus.plugins.agreement import Agreement, Declared, declared_functions, line_of, read_pact
 from theater_bus.plugins.annotation import arrives_as
 from theater_bus.plugins.binding import BoundFunction, RunBlocking, bind_plain, bind_waiting, on_a_thread
+from theater_bus.plugins.declaring import declared_name, refuse_unusable_settings
 from theater_bus.plugins.peer import PeerFunction, compile_peers
 
 __all__ = ["BoundFunction", "CapabilityType", "Effect", "HostFunction", "compile_capability", "method_name"]
@@ -113,11 +114,13 @@ def method_name(function: str) -> str:
 
 
 def compile_capability(plugin: str, cls: type[Capability]) -> CapabilityType:
-    """Hold `cls` against its pact. Raises `PluginError` that shows both lines where they do not agree."""
+    """Hold `cls` against its pact. Raises `PluginError` that shows both lines where they do not agree.
+
+    Its name and its settings are checked too: see `declaring`.
+    """
     where = f"{cls.__module__}.{cls.__qualname__}"
-    name = getattr(cls, "name", None)
-    if not isinstance(name, str) or not name:
-        raise PluginError(plugin, where, "the class has no `name`", 'add `name = "…"`, as manifests will write it')
+    name = declared_name(plugin, where, cls)
+    refuse_unusable_settings(plugin, where, cls)
     if issubclass(cls, WitCapability):
         return CapabilityType(
             name, plugin, cls, (), {}, (), parse("", source="no pact"), compile_peers(plugin, where, cls)

@@ -133,7 +133,7 @@ async def test_a_capability_of_one_line_passes() -> None:
 
 async def test_names() -> None:
     class BadlyNamed(Capability):
-        name = "BadName"
+        name = "bad--name"
         pact = "interface x { exports { Get_it: func(Some_Text: string) -> string } }\n"
 
         class Settings(BaseSettings):
@@ -143,7 +143,7 @@ async def test_names() -> None:
             return self.settings.Most + Some_Text
 
     said = await found(BadlyNamed, settings={}, examples=[], waiting=None, refused=[])
-    for wrong in ("'BadName'", "docstring", "'x' is not `vendor:package/name`", "'Get_it'", "'Some_Text'", "'Most'"):
+    for wrong in ("'bad--name'", "docstring", "'x' is not `vendor:package/name`", "'Get_it'", "'Some_Text'", "'Most'"):
         assert wrong in said["names"]
 
 
@@ -202,12 +202,12 @@ class Careless(Drawer):
 
 
 class Open(Drawer):
-    """Takes any key, and needs one."""
+    """Takes any key."""
 
     class Settings(BaseSettings, extra="ignore", frozen=False):
         """Too open."""
 
-        texts: Annotated[int, NUMBER]
+        texts: Annotated[int, NUMBER] = 1
         may_wait: Annotated[bool, FLAG] = False
 
 
@@ -234,7 +234,6 @@ class Generous(Drawer):
         (Careless, {}, "Settings.unused"),
         (Open, {}, "it takes keys that it does not know"),
         (Open, {}, "can widen its own grants"),
-        (Open, {}, "no default for texts"),
         (Curt, {}, "names no grant or no fix: no"),
         (Generous, {}, "put('a text')\n  problem: it is allowed without the grant"),
     ],

@@ -5,11 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import Field
 
-from theater_bus.capability import Capability, CapabilityError, blocking
+from theater_bus.capability import (
+    FLAG,
+    HOSTS,
+    NUMBER,
+    STRINGS,
+    Capability,
+    CapabilityError,
+    Settings,
+    WitCapability,
+    blocking,
+)
 from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.types import ListOf, ResultOf, Scalar, TupleOf
 from theater_bus.errors import PluginError, TypeMismatch
@@ -110,6 +121,39 @@ def test_a_function_has_the_method_of_its_name_unless_that_is_taken(function: st
 )
 def test_a_class_without_name_or_pact_is_refused(attributes: dict[str, str], problem: str) -> None:
     refused(type("Bare", (Capability,), attributes), problem, "Fix: add")
+
+
+@pytest.mark.parametrize("name", ["Geo!", "key_value", "-", "../x", "ü", "a" * 65])
+def test_a_name_that_no_manifest_can_hold_is_refused(capability: Any, name: str) -> None:
+    cls = type("Named", (capability("now: func()", now=lambda self: None),), {"name": name})
+    refused(cls, "problem: its `name` is .*, so no manifest can ask for it", "Fix: name it like")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "problem"),
+    [
+        (
+            Annotated[int, STRINGS],
+            64,
+            "default of most, a bound of the kind STRINGS, must be a list of .* not 64",
+        ),
+        (Annotated[bool, NUMBER], True, "kind NUMBER, must be a number or .* not True"),
+        (Annotated[tuple[str, ...], FLAG], (), r"kind FLAG, must be true or false, not \[\]"),
+        (Annotated[tuple[str, ...], HOSTS], ("a b",), "kind HOSTS, "),
+        (Annotated[int | None, NUMBER], None, "kind NUMBER, must be a number or .* not None"),
+        (int, 1 << 70, "kind EXACT, holds an integer that needs more than 64 bits"),
+        (Annotated[int, NUMBER], Field(), "no default for most, and a manifest may leave any setting out"),
+        (Any, object(), "the defaults are no settings: Unable to serialize unknown type"),
+    ],
+)
+def test_a_setting_whose_default_is_no_bound_is_refused(
+    capability: Any, annotation: Any, default: Any, problem: str
+) -> None:
+    body = {"__module__": __name__, "__annotations__": {"most": annotation}, "most": default}
+    settings = type("Settings", (Settings,), body)
+    cls = capability("now: func()", now=lambda self: None, Settings=settings)
+    refused(cls, r"in: \S+Tool\.Settings\n", f"problem: .*{problem}", "Fix: give ")
+    refused(type("Wit", (WitCapability,), {"name": "wit", "Settings": settings}), problem)
 
 
 def test_a_pact_file_that_is_not_there_is_refused() -> None:

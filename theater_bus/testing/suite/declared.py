@@ -71,10 +71,6 @@ def _settings(case: Case, type_: CapabilityType) -> Iterator[Finding]:
         yield Finding("grants", where, "it takes keys that it does not know", 'keep `extra="forbid"`')
     if not config.get("frozen"):
         yield Finding("grants", where, "an instance can widen its own grants", "keep `frozen=True`")
-    required = [name for name, one in cls.Settings.model_fields.items() if one.is_required()]
-    if required:
-        fix = "give defaults that allow the least"
-        yield Finding("grants", where, f"no default for {', '.join(required)}", fix)
     bounds = [name for name, kind in cls.grant_bounds().items() if kind is not None]
     if bounds and not case.refused:
         fix = f'show one that is refused, `refused=[Example("{next(iter(type_.functions))[1]}", …)]`'
