@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import cache
+from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -13,6 +16,15 @@ from theater_bus.bus import BusSettings, Connection, EmbeddedServer
 
 StartServer = Callable[..., Awaitable[EmbeddedServer]]
 Connect = Callable[..., Awaitable[Connection]]
+
+COMPONENT_GUESTS = Path(__file__).parents[1] / "guests" / "components" / "build.py"
+
+
+@pytest.fixture(scope="session")
+def twin() -> Callable[[str], bytes]:
+    """`twin("counter")`: the component with the exports of that Pack guest, built once per checkout."""
+    build = run_path(str(COMPONENT_GUESTS))["component"]
+    return cache(lambda name: bytes(build(f"twin-{name}").read_bytes()))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

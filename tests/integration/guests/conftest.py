@@ -12,10 +12,10 @@ import pytest_asyncio
 
 from theater_bus.core.values.codec import function_codec, value_codec
 from theater_bus.core.values.codec_outcome import Outcome
-from theater_bus.core.values.export_table import Export, exported_functions
-from theater_bus.core.values.metadata import parse_metadata
+from theater_bus.core.values.export_table import Export
 from theater_bus.core.values.subtree import Subtree
-from theater_bus.engine import Budget, CallResult, Engine, HostImport, Instance, Limits
+from theater_bus.engine import Budget, CallResult, ComponentInstance, Engine, HostImport, Instance, Limits
+from theater_bus.host.package import read_package
 
 Load = Callable[..., Awaitable["LoadedGuest"]]
 
@@ -23,7 +23,9 @@ Load = Callable[..., Awaitable["LoadedGuest"]]
 class LoadedGuest:
     """An instance and its state (given as a plain value), advanced by every call that succeeds."""
 
-    def __init__(self, instance: Instance, exports: dict[str, Export], budget: Budget, state: Any) -> None:
+    def __init__(
+        self, instance: Instance | ComponentInstance, exports: dict[str, Export], budget: Budget, state: Any
+    ) -> None:
         self.instance, self.exports, self.budget = instance, exports, budget
         declared = [one.function.params[0].type for one in exports.values() if one.stateful]
         self.state: Subtree | None = None if state is None else value_codec(declared[0]).encode(state)
@@ -90,11 +92,9 @@ async def load(engine: Engine) -> AsyncIterator[Load]:
             limits: Limits | None = None,
             cpu_ms: float = 2000,
         ) -> LoadedGuest:
-            module = await engine.load(wasm)
-            assert module.metadata is not None
-            exports = exported_functions(parse_metadata(module.metadata), module.callables)
-            instance = await engine.instantiate(module, imports, limits or Limits())
+            package = read_package(await engine.load(wasm))
+            instance = await engine.instantiate(package.module, imports, limits or Limits())
             stack.callback(instance.close)
-            return LoadedGuest(instance, exports, Budget(cpu_ms), state)
+            return LoadedGuest(instance, dict(package.exports), Budget(cpu_ms), state)
 
         yield load_guest

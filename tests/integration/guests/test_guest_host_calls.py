@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from theater_bus.core.values.codec import Err, Ok, import_codec
+from theater_bus.core.values.codec_wit import wit_import_codec
 from theater_bus.engine import HostImport, Limits
 from theater_bus.testing.guests import Guest, guest
 
@@ -17,19 +18,19 @@ RUNTIME = guest("runtime")
 START = {"next": "", "calls": 0}
 
 
-def host_imports(of: Guest, functions: dict[str, Any]) -> list[HostImport]:
+def host_imports(of: Guest, functions: dict[str, Any], codec_of: Any = import_codec) -> list[HostImport]:
     """Host functions from Python ones, converted by what the guest's pact declares."""
     imports: list[HostImport] = []
     for wanted in of.pact.imports:
         assert wanted.declared is not None
         for function in wanted.declared.functions:
-            imports.append(HostImport(wanted.interface, function.name, converted(function, functions[function.name])))
+            imports.append(
+                HostImport(wanted.interface, function.name, converted(codec_of(function), functions[function.name]))
+            )
     return imports
 
 
-def converted(function: Any, call: Any) -> Any:
-    codec = import_codec(function)
-
+def converted(codec: Any, call: Any) -> Any:
     async def later(parameters: Any) -> bytes:
         return codec.encode_result(await call(*parameters))
 
@@ -45,7 +46,8 @@ def converted(function: Any, call: Any) -> Any:
 class Peer:
     """The host's end of `test:peer/peer`. Peers that it knows answer with twice the argument."""
 
-    def __init__(self) -> None:
+    def __init__(self, codec_of: Any) -> None:
+        self.codec_of = codec_of
         self.asked: list[tuple[Any, ...]] = []
         self.gate = asyncio.Event()
 
@@ -63,17 +65,28 @@ class Peer:
         return a + b
 
     def imports(self) -> list[HostImport]:
-        return host_imports(CALLER, {"call": self.call, "wait": self.wait, "add": self.add})
+        return host_imports(CALLER, {"call": self.call, "wait": self.wait, "add": self.add}, self.codec_of)
+
+
+@pytest.fixture(params=["module", "component"])
+def kind(request: Any) -> Any:
+    """Each kind of guest in turn."""
+    return request.param
 
 
 @pytest.fixture
-async def peer() -> Peer:
-    return Peer()
+def wasm(kind: str, twin: Any) -> Any:
+    return CALLER.wasm if kind == "module" else twin("caller")
 
 
 @pytest.fixture
-async def caller(load: Any, peer: Peer) -> Any:
-    return await load(CALLER.wasm, state=START, imports=peer.imports())
+async def peer(kind: str) -> Peer:
+    return Peer(import_codec if kind == "module" else wit_import_codec)
+
+
+@pytest.fixture
+async def caller(load: Any, peer: Peer, wasm: bytes) -> Any:
+    return await load(wasm, state=START, imports=peer.imports())
 
 
 async def test_a_caller_passes_on_what_a_peer_answers(caller: Any, peer: Peer) -> None:
@@ -105,27 +118,61 @@ async def test_a_waiting_guest_goes_on_when_its_host_does(caller: Any, peer: Pee
     assert peer.asked == [("wait", 5), ("add", 1, 2), ("wait", 7)]
 
 
-async def test_a_ring_counts_its_hops(load: Any) -> None:
+async def test_instances_wait_side_by_side(load: Any, peer: Peer, wasm: bytes) -> None:
+    callers = [await load(wasm, state=START, imports=peer.imports()) for _ in range(50)]
+    running = [asyncio.ensure_future(one.call("wait", n)) for n, one in enumerate(callers)]
+    while len(peer.asked) < len(callers):
+        await asyncio.sleep(0)
+    assert not any(one.done() for one in running)
+    peer.gate.set()
+    assert await asyncio.gather(*running) == list(range(50))
+
+
+async def test_a_waiting_guest_can_be_cancelled_and_another_goes_on(load: Any, peer: Peer, wasm: bytes) -> None:
+    leaving, staying = [await load(wasm, state=START, imports=peer.imports()) for _ in range(2)]
+    running = [asyncio.ensure_future(one.run("wait", 1)) for one in (leaving, staying)]
+    while len(peer.asked) < 2:
+        await asyncio.sleep(0)
+    leaving.instance.cancel("cancelled", "nobody waits for it")
+    failed = await running[0]
+    assert failed.failure is not None
+    assert failed.failure.reason == "cancelled"
+    assert leaving.instance.closed
+    assert not running[1].done()
+    peer.gate.set()
+    assert (await running[1]).failure is None
+
+
+async def test_a_ring_counts_its_hops(load: Any, wasm: bytes, peer: Peer) -> None:
     async def call(actor: str, function: str, arg: int) -> Any:
         ring = ring_of[actor]
         outcome = await ring.outcome(function, arg)
         return Ok(outcome.plain()) if outcome.ok else Err(outcome.error)
 
-    peer = Peer()
-    imports = host_imports(CALLER, {"call": call, "wait": peer.wait, "add": peer.add})
-    ring_of = {name: await load(CALLER.wasm, state=START, imports=imports) for name in "abcd"}
+    peer.call = call  # type: ignore[method-assign]
+    imports = peer.imports()
+    ring_of = {name: await load(wasm, state=START, imports=imports) for name in "abcd"}
     for name, following in zip("abc", "bcd", strict=True):
         await ring_of[name].call("point-to", following)
     assert await ring_of["a"].call("ring", 3) == 3
     assert await ring_of["d"].call("calls") == 0
 
 
-async def test_a_waiting_guest_is_small(caller: Any, peer: Peer, load: Any) -> None:
+async def test_a_waiting_guest_is_small(caller: Any, peer: Peer, load: Any, wasm: bytes) -> None:
     peer.gate.set()
     await caller.call("wait", 1)
-    assert caller.instance.memory_bytes == 2 * 65536
+    declared = caller.instance.memory_bytes
+    assert declared <= 17 * 65536
+    small = await load(wasm, state=START, imports=peer.imports(), limits=Limits(memory_bytes=declared))
+    assert await small.call("wait", 1) == 1
+
+
+async def test_a_waiting_module_takes_two_pages(load: Any) -> None:
+    peer = Peer(import_codec)
+    peer.gate.set()
     small = await load(CALLER.wasm, state=START, imports=peer.imports(), limits=Limits(memory_bytes=131072))
     assert await small.call("wait", 1) == 1
+    assert small.instance.memory_bytes == 2 * 65536
 
 
 class Host:
