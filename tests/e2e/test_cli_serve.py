@@ -136,3 +136,9 @@ def test_traces_and_metrics_go_to_the_collector_that_is_named(serve: Serve, gues
         assert host.end().code == 0
         collector.shutdown()
     assert {"/v1/traces", "/v1/metrics"} <= set(Collector.paths)
+
+
+def test_init_warns_of_a_capability_that_no_plugin_here_has(host: Served) -> None:
+    done = host.quick("init", "--namespace", "prepared", "--capability", "stor", "--capability", "store")
+    assert done.code == 0, done.err
+    assert done.err == "warning: no plugin installed here offers a capability 'stor'; did you mean 'store'?\n"

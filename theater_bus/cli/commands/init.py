@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 import click
 
 from theater_bus.cli.command import define
@@ -24,6 +26,7 @@ def command(invocation: Invocation, capabilities: tuple[str, ...]) -> None:
     Only needed where hosts and callers may not create it themselves: connect as a user who may (infra/nats/init.conf).
     """
     invocation.doing = f"prepare namespace {invocation.namespace!r}"
+    _warn_of_unknown(capabilities)
 
     async def main() -> None:
         from theater_bus.bus import Connection
@@ -47,3 +50,17 @@ def command(invocation: Invocation, capabilities: tuple[str, ...]) -> None:
         )
 
     invocation.run(main)
+
+
+def _warn_of_unknown(capabilities: tuple[str, ...]) -> None:
+    """Say which names no plugin here has: a slip, or a plugin that only the hosts have."""
+    if not capabilities:
+        return
+    from theater_bus.plugins import PluginRegistry
+
+    known = PluginRegistry.discover().capabilities
+    for name in capabilities:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else "fine if the hosts have such a plugin"
+            click.echo(f"warning: no plugin installed here offers a capability {name!r}; {hint}", err=True)
