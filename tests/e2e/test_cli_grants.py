@@ -39,6 +39,16 @@ def test_all_settings_with_who_cut_them(bounded: Served) -> None:
     assert ["timer.rate", "10", "-"] in rows
 
 
+def test_a_grant_that_allows_nothing_is_shown_too(bounded: Served, tmp_path: Path) -> None:
+    (tmp_path / "ticker.wasm").write_bytes(TICKER.wasm)
+    manifest = tmp_path / "quiet.toml"
+    manifest.write_text(TICKER.manifest_text + "[capabilities.http-client]\nhosts = []\n")
+    spawned = bounded.quick("spawn", str(manifest), "--id", "quiet")
+    assert spawned.code == 0, spawned.err
+    rows = [line.split() for line in bounded.quick("grants", "quiet").out.splitlines()]
+    assert ["http-client.hosts", "nothing", "-"] in rows
+
+
 def test_why_shows_all_sides(bounded: Served) -> None:
     done = bounded.quick("grants", "ticker", "--why", "timer.timers")
     assert done.out.splitlines() == [

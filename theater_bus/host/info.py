@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from operator import itemgetter
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +178,11 @@ class _Info:
             "second": effective.second,
             "capabilities": list(kinds),
             "settings": [
-                one.to_plain() for one in effective.explain_all() if kinds[one.capability][one.setting] is not OWN
+                effective.explain(name, setting).to_plain()
+                for name in sorted(kinds)
+                if effective.manifest.of(name) is not None
+                for setting, kind in sorted(kinds[name].items(), key=itemgetter(0))
+                if kind is not OWN
             ],
             **self._as_of(),
         }
