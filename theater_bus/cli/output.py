@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from shutil import get_terminal_size
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Output", "compact", "facts", "json_form", "shown_bytes", "shown_ns"]
+__all__ = ["Output", "compact", "facts", "hanging", "json_form", "shown_bytes", "shown_ns"]
 
 
 class Output:
@@ -106,6 +107,14 @@ def _columns() -> int:
     """How wide text is that does not go to a terminal."""
     given = os.environ.get("COLUMNS", "")
     return int(given) if given.isdecimal() and int(given) else 100
+
+
+def hanging(text: str, indent: int, columns: int) -> str:
+    """`text`, which begins at column `indent`, in lines that begin there too and fit; whole where `columns` is 0."""
+    if columns <= indent:
+        return text
+    lines = wrap(text, columns - indent, break_long_words=False, break_on_hyphens=False)
+    return ("\n" + " " * indent).join(lines)
 
 
 def make_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:

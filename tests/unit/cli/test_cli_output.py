@@ -10,7 +10,7 @@ import pytest
 
 from theater_bus.cli.commands.chain import verdict_text, verified
 from theater_bus.cli.event_line import event_document, event_line
-from theater_bus.cli.output import Output, compact, facts, json_form, shown_bytes, shown_ns
+from theater_bus.cli.output import Output, compact, facts, hanging, json_form, shown_bytes, shown_ns
 from theater_bus.core.chain.bodies import Genesis, HostCall, LogRun
 from theater_bus.core.chain.events import Event, decode_event
 from theater_bus.core.chain.segments import Segment, Spilled
@@ -159,3 +159,16 @@ async def test_missing_objects_and_a_missing_beginning_are_said() -> None:
     spilled, _ = second.spill()
     assert "1 objects are missing" in verdict_text("a", await verified(feed(first, spilled, third)))
     assert "the beginning is not part of it" in verdict_text("a", await verified(feed(third, last)))
+
+
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (14, ["clock,", "    http-client,", "    timer"]),
+        (24, ["clock, http-client,", "    timer"]),
+        (0, ["clock, http-client, timer"]),
+        (4, ["clock, http-client, timer"]),
+    ],
+)
+def test_a_long_fact_goes_on_below_its_beginning_where_there_is_a_terminal(columns: int, lines: list[str]) -> None:
+    assert hanging("clock, http-client, timer", 4, columns).split("\n") == lines

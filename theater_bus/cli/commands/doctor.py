@@ -5,7 +5,7 @@ from __future__ import annotations
 from theater_bus.cli.command import define
 from theater_bus.cli.exit_code import ExitCode
 from theater_bus.cli.invocation import Invocation
-from theater_bus.cli.output import facts
+from theater_bus.cli.output import facts, hanging
 
 __all__ = ["command"]
 
@@ -28,9 +28,11 @@ def command(invocation: Invocation) -> int:
             mark = f"{finding.verdict:<4}"
             if invocation.out.colours:
                 mark = f"\x1b[{_COLOURS[finding.verdict]}m{mark}\x1b[0m"
-            lines.append(f"{mark}  {finding.name:<{width}}  {finding.what}")
+            what = hanging(finding.what, width + 8, invocation.out.columns)
+            lines.append(f"{mark}  {finding.name:<{width}}  {what}")
             if finding.fix:
-                lines.append(f"{'':<{width + 8}}Fix: {finding.fix}")
+                fix = hanging(f"Fix: {finding.fix}", width + 8, invocation.out.columns)
+                lines.append(f"{'':<{width + 8}}{fix}")
         return "\n".join(lines)
 
     invocation.out.document({"ok": not failed, "findings": facts(findings)}, text)
