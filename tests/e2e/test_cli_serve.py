@@ -142,3 +142,15 @@ def test_init_warns_of_a_capability_that_no_plugin_here_has(host: Served) -> Non
     done = host.quick("init", "--namespace", "prepared", "--capability", "stor", "--capability", "store")
     assert done.code == 0, done.err
     assert done.err == "warning: no plugin installed here offers a capability 'stor'; did you mean 'store'?\n"
+
+
+def test_a_broken_plugin_is_logged_once_and_the_others_go_on(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "bad_plugin.py").write_text("import nothing_of_this_name\n")
+    metadata = tmp_path / "bad_plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[theater_bus]\nbad = bad_plugin\n")
+    words = ("--embedded", "--port", "0", "--metrics-port", "0")
+    said = serve(*words, PYTHONPATH=str(tmp_path)).end().err
+    assert said.count("plugin.refused") == 1, said
+    assert said.count("nothing_of_this_name") == 1, said

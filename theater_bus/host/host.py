@@ -180,10 +180,13 @@ class Host:
         """
         if registry is None:
             registry = await asyncio.to_thread(PluginRegistry.discover, allow=settings.allowed_plugins())
-        telemetry = telemetry if telemetry is not None else Telemetry.silent()
         for failure in registry.failures:
-            log.warning("%s", failure)
-            telemetry.event("plugin.refused", plugin=failure.plugin, reason=failure.problem, fix=failure.fix)
+            if telemetry is None:  # else the event says it, in the same log
+                log.warning("%s", failure)
+                continue
+            reason = f"in {failure.subject}: {failure.problem}"
+            telemetry.event("plugin.refused", plugin=failure.plugin, reason=reason, fix=failure.fix)
+        telemetry = telemetry if telemetry is not None else Telemetry.silent()
         if settings.mode == "production" and registry.failures:
             raise registry.failures[0]
         _register_telemetry(registry, telemetry)
