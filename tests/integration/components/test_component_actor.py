@@ -198,7 +198,25 @@ async def test_a_component_for_another_world_is_refused_before_anything_runs(hos
 
 
 async def test_two_thousand_spawns_at_once_compile_once(host: RunningHost) -> None:
-    actors = await asyncio.gather(*(spawned(host) for _ in range(200)))
+    actors = await asyncio.gather(*(spawned(host) for _ in range(2000)))
     assert host.host.engine.modules == 1
     answers = await asyncio.gather(*(actor.call_function("increment", [n]) for n, actor in enumerate(actors)))
-    assert answers == list(range(200))
+    assert answers == list(range(2000))
+
+
+def padded(size: int) -> bytes:
+    """The component with a custom section at its end that makes it `size` bytes long."""
+    name = b"\7padding"
+    content = name + bytes(size - len(WASM) - 5 - len(name))
+    length = bytes((len(content) >> shift & 0x7F) | (0x80 if shift < 21 else 0) for shift in (0, 7, 14, 21))
+    return WASM + b"\0" + length + content
+
+
+async def test_a_component_of_forty_megabytes_runs_and_one_over_the_bound_is_refused(host: RunningHost) -> None:
+    large = padded(40_000_000)
+    assert len(large) == 40_000_000
+    assert await (await spawned(host, large)).call_function("increment", [2]) == 2
+    with pytest.raises(SpawnRefused, match="max_module_bytes") as caught:
+        await spawned(host, padded(70_000_000))
+    assert "70000000" in caught.value.message
+    assert await (await spawned(host)).call_function("increment", [3]) == 3

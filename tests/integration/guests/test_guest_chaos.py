@@ -228,6 +228,13 @@ async def test_a_big_answer_is_complete(start: Any, size: int) -> None:
     assert value == (bytes(range(256)) * (size // 256 + 1))[:size]
 
 
+async def test_a_module_gives_five_megabytes_and_a_component_is_told_why_not(module: Any, component: Any) -> None:
+    assert len(await (await module()).call("big", 5 << 20)) == 5 << 20
+    result = await (await component()).run("big", 5 << 20)
+    assert result.failure is not None
+    assert "too much data is being copied" in result.failure.message
+
+
 async def test_an_answer_over_the_limit_is_named(start: Any) -> None:
     chaos = await start(result_bytes=1 << 16)
     result = await chaos.run("big", 1 << 17)
