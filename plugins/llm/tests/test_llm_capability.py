@@ -121,6 +121,17 @@ async def test_the_models_that_may_be_asked(start_harness: Any, start_model: Any
     assert await bare.call("models") == []
 
 
+async def test_granted_models_without_an_endpoint_are_told_at_the_start(
+    start_harness: Any, start_model: Any, operator: Any
+) -> None:
+    config = operator(await start_model())
+    good = await start_harness(Llm, {"models": ["main/tiny"]}, config=config)
+    assert good.instance.context.log.records == []
+    bad = await start_harness(Llm, {"models": ["main/tiny", "nowhere/tiny", "nowhere/huge"]}, config=config)
+    [(level, event, fields)] = bad.instance.context.log.records
+    assert (level, event, fields["models"]) == ("warning", "llm.no-endpoint", "nowhere/huge, nowhere/tiny")
+
+
 async def test_a_conversation_spends_its_tokens_and_no_more_is_asked(
     start_harness: Any, start_model: Any, operator: Any, ask: Ask
 ) -> None:

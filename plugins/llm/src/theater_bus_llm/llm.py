@@ -62,6 +62,13 @@ class Llm(Capability):
         )
         self._client = EndpointClient(context)
 
+    async def start(self) -> None:
+        """Tell the operator which granted models no endpoint offers: the actor goes on without them."""
+        missing = sorted(set(self.settings.models).difference(self.models()))
+        if missing:
+            fix = "add them to [capabilities.llm.endpoints] in the host's configuration"
+            self.context.log.warning("llm.no-endpoint", models=", ".join(missing)[:500], fix=fix)
+
     async def stop(self) -> None:
         """End every connection."""
         await self._client.close()
