@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import msgpack
+import pytest
 import pytest_asyncio
 
 from theater_bus.bus import BusSettings, Connection, EmbeddedServer
@@ -167,11 +168,17 @@ class Stage:
         manifest: str = "",
         state: Any = NO_STATE,
         from_json: bool = False,
+        wasm: bytes | None = None,
     ) -> Actor:
-        """An actor of a guest; `manifest` is put before the guest's own tables (`[limits] …` belongs into it too)."""
+        """An actor of a guest; `manifest` is put before the guest's own tables (`[limits] …` belongs into it too).
+
+        `wasm` stands in for the guest's module.
+        """
         found = SHOWN[guest_name]
         text = merged(found.manifest_text, manifest)
-        return await host.spawn(SpawnRequest(parse_manifest(text), found.wasm, actor_id, state, None, from_json))
+        return await host.spawn(
+            SpawnRequest(parse_manifest(text), wasm or found.wasm, actor_id, state, None, from_json)
+        )
 
     def handle(self, actor_id: str) -> ActorHandle:
         """The actor as the client sees it."""
@@ -229,6 +236,12 @@ def _parted(lines: list[str]) -> tuple[list[str], list[str]]:
     """The lines before the first table, and the rest."""
     at = next((number for number, line in enumerate(lines) if line.startswith("[")), len(lines))
     return lines[:at], lines[at:]
+
+
+@pytest.fixture(params=["module", "component"])
+def chaos_wasm(request: pytest.FixtureRequest, twin: Callable[[str], bytes]) -> bytes:
+    """The chaos guest, as each kind in turn."""
+    return SHOWN["chaos"].wasm if request.param == "module" else twin("chaos")
 
 
 @pytest_asyncio.fixture

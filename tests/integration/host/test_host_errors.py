@@ -304,8 +304,8 @@ async def test_guest_error_is_committed(stage: Stage) -> None:
         ("recursion", "stack-overflow"),
     ],
 )
-async def test_guest_trap_is_rolled_back_and_named(stage: Stage, kind: str, reason: str) -> None:
-    await stage.spawn(await stage.host(), "c", guest_name="chaos")
+async def test_guest_trap_is_rolled_back_and_named(stage: Stage, chaos_wasm: bytes, kind: str, reason: str) -> None:
+    await stage.spawn(await stage.host(), "c", guest_name="chaos", wasm=chaos_wasm)
     assert await stage.call("c", "touch") == 1
     error = await stage.error(stage.handle("c").call_function("trap", [kind]))
     check(error, Internal, "rolled-back")
