@@ -95,12 +95,16 @@ async def test_a_handler_that_fails_is_seen_in_the_status_and_the_program_goes_o
     assert "handle-stderr of program 1 failed" in host.host.actors["r"].failure_note
 
 
-async def test_a_paused_actor_keeps_its_program_waiting_and_loses_nothing(start_host: Any, eventually: Any) -> None:
+async def test_a_paused_actor_keeps_its_program_waiting_and_loses_nothing(
+    start_host: Any, eventually: Any, tmp_path: Path
+) -> None:
     host = await start_host(installed=["process"])
     actor = await host.spawn(GUEST, id="r", state=b"")
-    await actor.call_function("run", ["read line; for n in 1 2 3 4 5 6 7 8 9; do echo $n; done"])
-    await actor.call_function("write", [1, b"go\n"])
+    go = tmp_path / "go"
+    until = f"until [ -e '{go}' ]; do sleep 0.05; done"
+    await actor.call_function("run", [f"{until}; for n in 1 2 3 4 5 6 7 8 9; do echo $n; done"])
     await actor.pause()
+    go.touch()
     await eventually(lambda: host.host.actors["r"].mailbox.enqueues >= 1)
     assert host.host.actors["r"].mailbox.enqueues <= 2
     await actor.resume()
