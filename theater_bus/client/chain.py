@@ -94,7 +94,7 @@ class ChainView:
         return await export_chain(self._session, self._actor, self.segments(), path, package, self._timeout_s)
 
     async def segments(self) -> AsyncIterator[AnySegment]:
-        """The segments until now; a spilled one is fetched from the object store where that has it."""
+        """The segments until now; one that no message takes is fetched from the object store where that has it."""
         cursor = _Cursor(self._from_seq or 0)
         async for segment in _pages(self._session, self._actor, cursor, self._timeout_s):
             yield await self._whole(segment)
@@ -126,7 +126,10 @@ class ChainView:
     async def _whole(self, segment: AnySegment) -> AnySegment:
         if isinstance(segment, Segment) or not self._session.objects.available:
             return segment
-        data = await self._session.objects.get(segment.digest)
+        objects, digest = self._session.objects, segment.digest
+        data = await objects.get(digest)
+        if data is None:
+            data = await objects.get(digest, self._session.subjects.loan_name(digest))
         return segment if data is None else segment.unspill(data)
 
 

@@ -7,7 +7,7 @@ from operator import itemgetter
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
-from theater_bus.core.chain.segments import segment_map
+from theater_bus.core.chain.segments import Segment, Spilled, segment_map
 from theater_bus.core.grants import OWN
 from theater_bus.core.idempotency import Join, Replay
 from theater_bus.core.values.caller_view import caller_view
@@ -127,10 +127,19 @@ class _Info:
             min(fields["bytes"], self._shared.max_payload - 16 * _MARGIN_BYTES),
         )
         return {
-            "segments": [segment_map(segment) for segment in page.segments],
+            "segments": [segment_map(await self._sendable(segment)) for segment in page.segments],
             "next": page.next_seq if page.next_seq < min(end, page.end_seq) else None,
             **self._as_of(),
         }
+
+    async def _sendable(self, segment: Segment | Spilled) -> Segment | Spilled:
+        """The segment, or, where a message cannot take it, a spilled one whose events are lent."""
+        if isinstance(segment, Spilled) or not self._is_large(segment.size_bytes):
+            return segment
+        spilled, data = segment.spill()
+        what = f"the segment of events {spilled.first} to {spilled.first + spilled.count - 1}"
+        await self._shared.loans.lend(data, what, self._shared.max_payload)
+        return spilled
 
     async def object(self, fields: Fields) -> dict[str, Any]:
         digest = bytes.fromhex(fields["digest"].removeprefix("sha256:"))

@@ -13,6 +13,7 @@ import logging
 from typing import Final
 
 from theater_bus.bus.objects import ObjectStore, Stored
+from theater_bus.core.wire.subjects import Subjects
 from theater_bus.errors import TooLarge, Unavailable
 
 __all__ = ["LOAN_S", "Loans"]
@@ -35,7 +36,7 @@ class Loans:
     async def lend(self, data: bytes, what: str, limit_bytes: int) -> Stored:
         """Put `data` where the asker can fetch it. Raises `TooLarge`, which names `what`, when that cannot be done."""
         digest = await asyncio.to_thread(lambda: hashlib.sha256(data).digest())
-        name = f"loan-sha256-{digest.hex()}"
+        name = Subjects.loan_name(digest)
         self._prolong(name)
         try:
             return await self._objects.put(data, name)

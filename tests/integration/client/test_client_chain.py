@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from theater_bus import ActorHandle, Theater
+from theater_bus import ActorHandle, EmbeddedServer, Theater
+from theater_bus.capability import Capability
 from theater_bus.client import chain as client_chain
 from theater_bus.core.chain.events import Event, event_hash
 from theater_bus.core.chain.segments import Segment
-from theater_bus.errors import ActorNotFound, ChainTampered, SerializationError, Unavailable
+from theater_bus.errors import ActorNotFound, ChainTampered, SerializationError, TooLarge, Unavailable
+from theater_bus.testing import running_host
 from theater_bus.testing.guests import guest
 
 Spawn = Callable[..., Awaitable[ActorHandle]]
@@ -193,3 +195,39 @@ async def test_bytes_that_are_no_chain_are_refused(
         host.answer(len(host.requests) - 1, broken)
         with pytest.raises((ChainTampered, SerializationError), match=r"segment|not what it should be"):
             await reading
+
+
+class Echo(Capability):
+    """Gives back what it gets, which a segment then holds four times."""
+
+    name = "echo"
+    pact = """
+        @package: string = "test:echo"
+        interface echo { exports { echo: func(data: list<u8>) -> list<u8> } }
+    """
+
+    def echo(self, data: bytes) -> bytes:
+        return data
+
+
+async def test_a_segment_that_no_message_takes_is_read_all_the_same() -> None:
+    async with EmbeddedServer(config="max_payload: 65536") as server, running_host(Echo, server=server) as host:
+        actor = await host.spawn(Echo)
+        data = bytes(range(256)) * 160
+        assert await actor.call_function("echo", [data]) == data
+        assert await actor.call_function("echo", [b"small"]) == b"small"
+        segments = [segment async for segment in actor.get_chain().segments()]
+        assert all(isinstance(segment, Segment) for segment in segments)
+        assert max(segment.size_bytes for segment in segments) > 2 * 65_536
+        events = await actor.get_chain().all()
+        assert sequences(events) == list(range(len(events)))
+        assert sequences([event async for event in actor.get_chain(from_seq=2)]) == list(range(2, len(events)))
+    async with (
+        EmbeddedServer(config="max_payload: 65536", jetstream=False) as server,
+        running_host(Echo, server=server) as host,
+    ):
+        actor = await host.spawn(Echo)
+        await actor.call_function("echo", [data])
+        with pytest.raises(TooLarge, match=r"the segment of events 1 to 3 has .* the object store cannot be used"):
+            await actor.get_chain().all()
+        assert (await actor.get_status()).phase == "running"

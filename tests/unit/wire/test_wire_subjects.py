@@ -200,6 +200,7 @@ def test_names_on_the_server_carry_the_namespace() -> None:
     with pytest.raises(ConfigurationError):
         subjects.capability_bucket("a.b")
     assert subjects.object_name(bytes(32)) == "sha256-" + "00" * 32
+    assert subjects.loan_name(bytes(32)) == "loan-sha256-" + "00" * 32
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "a b", "*", ">", "é", "x" * 65, "a\n"])

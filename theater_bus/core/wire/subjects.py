@@ -134,6 +134,11 @@ class Subjects:
         """The name of an object, from the 32 bytes of its digest."""
         return f"sha256-{sha256.hex()}"
 
+    @staticmethod
+    def loan_name(sha256: bytes) -> str:
+        """The name of an object that a host lends for a while, apart from what is kept under its digest."""
+        return f"loan-sha256-{sha256.hex()}"
+
 
 class OpsSubjects:
     """Parses the subjects that arrive on one lane of operations, in one dictionary lookup when seen before.
