@@ -46,6 +46,9 @@ _WORDS: Final = (
 )
 """What wasmtime says of a trap, and our reason for it. Pinned with wasmtime's version, and tested."""
 
+_COPIED: Final = "too much data is being copied"
+_PARTS: Final = " (wasmtime bounds what crosses in one call; a list<u8> counts 32 bytes for each). Fix: pass it in parts, or as a string"
+
 _PRESSED: Final = frozenset({"unreachable", "cpu-limit", "out-of-bounds"})
 _PAGE: Final = 65536
 
@@ -97,6 +100,8 @@ def failure_of_text(text: str) -> GuestFailure:
     message = (cause or head).strip()
     reason = next((reason for words, reason in _WORDS if words in message), "trap")
     message = message.rpartition("wasm trap: ")[2]
+    if _COPIED in message:
+        message += _PARTS
     return GuestFailure(reason, message, text.strip() if cause else "")
 
 

@@ -233,6 +233,7 @@ async def test_a_module_gives_five_megabytes_and_a_component_is_told_why_not(mod
     result = await (await component()).run("big", 5 << 20)
     assert result.failure is not None
     assert "too much data is being copied" in result.failure.message
+    assert "Fix: pass it in parts" in result.failure.message
 
 
 async def test_an_answer_over_the_limit_is_named(start: Any) -> None:
