@@ -47,7 +47,7 @@ _WORDS: Final = (
 """What wasmtime says of a trap, and our reason for it. Pinned with wasmtime's version, and tested."""
 
 _COPIED: Final = "too much data is being copied"
-_PARTS: Final = " (wasmtime bounds what crosses in one call; a list<u8> counts 32 bytes for each). Fix: pass it in parts, or as a string"
+_PARTS: Final = " (in one call, where each byte of a list<u8> counts 32). Fix: pass it in parts, or as a string"
 
 _PRESSED: Final = frozenset({"unreachable", "cpu-limit", "out-of-bounds"})
 _PAGE: Final = 65536
