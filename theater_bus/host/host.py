@@ -73,6 +73,8 @@ CANCEL_GRACE_MS = 1000.0
 """What a cancelled host function has for its clean-up before it is abandoned."""
 ANSWER_S = 2.0
 """How long a spawn waits for another host to claim the id. The server says at once when nobody listens for it."""
+QUESTIONS_MAX = 64
+"""Spawns that may wait for such an answer at a time. Of thousands that asked at once, some would wait too long."""
 OWN_ID_S = 0.5
 """How long a start waits for another host of its id; one that died lately may still count as a listener."""
 
@@ -151,6 +153,7 @@ class Host:
             settings.packages_dir, registry.package_resolvers, self.objects, settings.package_hosts
         )
         self._reserved: set[str] = set()
+        self._questions = asyncio.Semaphore(QUESTIONS_MAX)
         self._lanes: dict[str, _Lanes] = {}
         self._stops: dict[str, asyncio.Task[None]] = {}
         self._tails = Tails()
@@ -323,7 +326,8 @@ class Host:
     async def check_free(self, actor_id: str) -> None:
         """Raise `ActorExists` when another host answers for this id."""
         try:
-            await self.bus.services.request_one(self.subjects.info(actor_id, "status"), b"", timeout_s=ANSWER_S)
+            async with self._questions:
+                await self.bus.services.request_one(self.subjects.info(actor_id, "status"), b"", timeout_s=ANSWER_S)
         except ChannelClosed:
             return
         except (ActorError, ConnectionLost) as error:
