@@ -101,7 +101,11 @@ async def test_work_takes_time_and_gives_a_number_that_can_be_checked(start: Any
     for _ in range(1_000_000):
         number = (number * 6364136223846793005 + 1442695040888963407) & 0xFFFF_FFFF_FFFF_FFFF
     assert await chaos.call("work", 1) == number
-    assert (await chaos.run("work", 8)).cpu_ns > 200_000
+    assert (await chaos.run("work", 64)).cpu_ns > 2_000_000
+
+
+async def test_eight_million_steps_of_a_module_are_measured(module: Any) -> None:
+    assert (await (await module()).run("work", 8)).cpu_ns > 2_000_000
 
 
 @pytest.mark.parametrize(("then", "cpu_ms"), [("trap", 2000), ("spin", 100)])
@@ -229,8 +233,9 @@ async def test_a_big_answer_is_complete(start: Any, size: int) -> None:
 
 
 async def test_a_module_gives_five_megabytes_and_a_component_is_told_why_not(module: Any, component: Any) -> None:
-    assert len(await (await module()).call("big", 5 << 20)) == 5 << 20
-    result = await (await component()).run("big", 5 << 20)
+    size = 5 << 20
+    assert await (await module()).call("big", size) == bytes(range(256)) * (size // 256)
+    result = await (await component()).run("big", size)
     assert result.failure is not None
     assert "too much data is being copied" in result.failure.message
     assert "Fix: pass it in parts" in result.failure.message
