@@ -254,6 +254,24 @@ ALLOCATORS = {
 }
 
 
+SEVENTEEN = '(memory (export "memory") 17)'
+
+
+async def test_modules_of_one_page_and_of_seventeen_take_no_more_maps_than_are_counted(
+    engine: Any, pack: Any
+) -> None:
+    wide = await engine.load(wat2wasm(ODD_ALLOCATOR.replace('(memory (export "memory") 1)', SEVENTEEN) % "unreachable"))
+    for module in (pack.module, wide):
+        before, instances = kernel_maps(), []
+        for _ in range(200):
+            instance = engine.instantiate_now(module, [HostImport("test:host/api", "ask", bytes)], Limits())
+            await pack.run(instance, "echo", b"x")
+            instances.append(instance)
+        assert kernel_maps() - before <= 200 * maps_of_instance(module.memories) + 20
+        for instance in instances:
+            instance.close()
+
+
 @pytest.mark.parametrize("reason", ALLOCATORS)
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_an_allocator_that_fails_while_the_host_answers_fails_the_call(
