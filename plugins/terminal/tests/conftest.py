@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import termios
 from collections.abc import Iterator
@@ -35,12 +36,14 @@ class Screen:
         """Press keys."""
         os.write(self.front, data)
 
-    def shown(self) -> bytes:
-        """What was written since."""
-        try:
-            return os.read(self.front, 1 << 16)
-        except BlockingIOError:
-            return b""
+    def shown(self, end: bytes) -> bytes:
+        """What was written since, to `end`. The system takes its time to carry it: this waits, 30 s at most."""
+        shown = b""
+        while not shown.endswith(end):
+            ready, _, _ = select.select([self.front], [], [], 30)
+            assert ready, f"{end!r} is not shown: {shown[-200:]!r}"
+            shown += os.read(self.front, 1 << 16)
+        return shown
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the window."""
@@ -51,7 +54,6 @@ class Screen:
 def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
     """The terminal of the process is a pseudo-terminal of 80 columns and 24 rows."""
     front, back = pty.openpty()
-    os.set_blocking(front, False)
     one = Screen(front, back, Console(back, back, back))
     one.resize(80, 24)
     monkeypatch.setattr(console, "CONSOLE", one.console)

@@ -53,11 +53,7 @@ async def test_an_actor_reads_and_writes(start_host: Any, screen: Any, eventuall
     await actor.call_function("listen")
     screen.type(b"hello\n")
     await logged(actor, "input hello")
-    shown = b""
-    async with asyncio.timeout(10):
-        while shown != b"> hello\r\nhello\r\n":
-            shown += screen.shown()
-            await asyncio.sleep(0.002)
+    assert await asyncio.to_thread(screen.shown, b"\r\nhello\r\n") == b"> hello\r\nhello\r\n"
     screen.resize(100, 30)
     os.kill(os.getpid(), signal.SIGWINCH)
     await logged(actor, "resize 100x30")
