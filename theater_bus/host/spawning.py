@@ -301,10 +301,14 @@ class Spawner:
             None if request.parent is None else request.parent.identity.id,
             origin,
         )
-        actor.journal.write(time_ns(), body, actor.state)
+        kept: asyncio.Future[ActorError | None] = host.loop.create_future()
+        actor.journal.write(time_ns(), body, actor.state, kept.set_result)
         await self.start_capabilities(actor, granted)
         if origin is None and request.init:
             await self._init(actor, request.path)
+        error = await asyncio.shield(kept)  # a cancelled spawn leaves the journal its future
+        if error is not None:
+            raise error
         if request.parent is not None and request.parent.phases.is_ending:
             raise request.parent.phases.shutting_down()
         await host.admit(actor)

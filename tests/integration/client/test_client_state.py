@@ -58,13 +58,12 @@ async def test_a_large_state_is_fetched_without_the_caller_noticing(
 async def test_what_was_lent_is_taken_back(large: tuple[ActorHandle, Host, Theater]) -> None:
     _, host, theater = large
     objects = theater._session.objects
-    loans = Loans(host.objects, seconds=0.05)
-    loan = await loans.lend(b"for a while", "it", 10)
-    assert await objects.get(loan.digest, loan.name) == b"for a while"
-    async with asyncio.timeout(10):
-        while await objects.get(loan.digest, loan.name) is not None:
+    loan = await Loans(host.objects, seconds=0.05).lend(b"for a while", "it", 10)
+    async with asyncio.timeout(60):
+        while await host.objects._bucket.size(loan.name) is not None:
             await asyncio.sleep(0.01)
     loan = await host.loans.lend(b"until the end", "it", 10)
+    assert await objects.get(loan.digest, loan.name) == b"until the end"
     await host.loans.close()
     assert await objects.get(loan.digest, loan.name) is None
 

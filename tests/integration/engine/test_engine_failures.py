@@ -257,9 +257,7 @@ ALLOCATORS = {
 SEVENTEEN = '(memory (export "memory") 17)'
 
 
-async def test_modules_of_one_page_and_of_seventeen_take_no_more_maps_than_are_counted(
-    engine: Any, pack: Any
-) -> None:
+async def test_modules_of_one_page_and_of_seventeen_take_no_more_maps_than_are_counted(engine: Any, pack: Any) -> None:
     wide = await engine.load(wat2wasm(ODD_ALLOCATOR.replace('(memory (export "memory") 1)', SEVENTEEN) % "unreachable"))
     for module in (pack.module, wide):
         before, instances = kernel_maps(), []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -12,6 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 from theater_bus.core.manifest import parse_manifest
 from theater_bus.errors import ChannelClosed
+from theater_bus.host.actor import Actor
 from theater_bus.host.spawning import SpawnRequest
 from theater_bus.telemetry import Telemetry, TraceCollector
 
@@ -66,6 +69,38 @@ async def test_init_does_not_run_again_when_a_chain_goes_on(stage: Stage, tmp_pa
     assert len(genesis) == 2
     assert [call.function for call in calls] == ["theater:simple/actor.init", "add"]
     assert await stage.call("a", "add", 1) == 5
+
+
+async def test_a_spawn_is_answered_when_its_genesis_is_kept(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where no init runs, whose append would have waited for that of the genesis."""
+    host = await stage.host(data_dir=tmp_path)
+    await stage.spawn(host, "a", manifest=FILE)
+    await stage.control("a", "shutdown", wait=True)
+    made: list[Actor] = []
+    keep = host.keep_objects
+
+    async def spy(actor: Actor, wasm: bytes) -> None:
+        await keep(actor, wasm)
+        made.append(actor)
+
+    monkeypatch.setattr(host, "keep_objects", spy)
+    assert host.file_store is not None
+    go_on = Event()
+    host.file_store._writer.submit(go_on.wait)
+    try:
+        request = SpawnRequest(parse_manifest(merged(SHOWN["peer"].manifest_text, FILE)), SHOWN["peer"].wasm, "a")
+        spawning = stage.start(host.spawn(replace(request, begin="continue")))
+        await eventually(lambda: made and hasattr(made[0], "calls"))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert "a" not in host.actors
+        assert not spawning.done()
+    finally:
+        go_on.set()
+    actor = await spawning
+    assert actor.journal.ahead == 0
 
 
 @pytest.mark.parametrize(("sampler", "sampled"), [(ALWAYS_ON, True), (ALWAYS_OFF, False)])
