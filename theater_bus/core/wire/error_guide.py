@@ -41,14 +41,16 @@ _ENTRIES = (
     ),
     Guide(
         errors.ChannelClosed,
-        ("never",),
-        "nobody listens for an actor that exists, or there was no connection to send on",
+        ("never", "unknown"),
+        "nobody listens for an actor that exists, or there was no connection to send on; unknown when an earlier "
+        "attempt of the same request had been sent",
         "send again in a moment; the actor may be moving to another host",
     ),
     Guide(
         errors.ActorNotFound,
-        ("never",),
-        "nobody listens, there is no ownership record, and no host answered `fleet.where` within 250 ms",
+        ("never", "unknown"),
+        "nobody listens, and no host answered `fleet.where` within 250 ms; unknown when an earlier attempt of the same "
+        "request had been sent, to a host that is gone now",
         "check the id and the namespace; `theater-bus ps` lists what lives",
     ),
     Guide(
@@ -148,7 +150,7 @@ _ENTRIES = (
         ("rolled-back",),
         "the guest trapped or hit a limit; `reason` names which: `unreachable`, `out-of-bounds`, `cpu-limit`, "
         "`memory-limit`, `stack-overflow`, `record-limit` and others",
-        "mend the guest, or raise the limit that `reason` names; replay shows what led to it",
+        "mend the guest, or raise the limit that `reason` names; the actor's chain shows what led to it",
     ),
     Guide(
         errors.HandlerError,
