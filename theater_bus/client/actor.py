@@ -261,7 +261,7 @@ class ActorHandle:
         """
         fields: dict[str, Any] = {"wait": wait}
         if grace is not None:
-            fields["grace_ms"] = round(grace * 1000)
+            fields["grace_ms"] = _grace_ms(grace)
         if reason:
             fields["reason"] = reason
         return await self._control("shutdown", fields, timeout)
@@ -387,6 +387,12 @@ def _plain_params(params: object) -> list[Any] | dict[str, Any] | None:
     raise SerializationError(
         f"params is {type(params).__name__} {params!r:.60}, neither a list nor a mapping. Fix: write [{params!r:.60}]"
     )
+
+
+def _grace_ms(grace: float) -> int:
+    if not 0 <= grace <= MAX_TIMEOUT_S:  # neither holds for a NaN
+        raise ConfigurationError("grace", f"{grace!r} s is no time", "give seconds from 0 to 600")
+    return round(grace * 1000)
 
 
 def _checked(key: str | None, keyed: bool | None = None) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 
 from theater_bus import ActorHandle, Theater
 from theater_bus.client import InterfaceHash
-from theater_bus.errors import ActorNotFound, Cancelled, NotPaused, Paused, ShuttingDown
+from theater_bus.errors import ActorNotFound, Cancelled, ConfigurationError, NotPaused, Paused, ShuttingDown
 from theater_bus.testing.guests import guest
 
 Spawn = Callable[..., Awaitable[ActorHandle]]
@@ -86,6 +86,14 @@ async def test_shutdown_waits_for_the_end_and_then_nobody_is_there(spawn: Spawn)
     assert await counter.shutdown(reason="done with it") == "stopped"
     with pytest.raises(ActorNotFound):
         await counter.shutdown()
+
+
+@pytest.mark.parametrize("grace", [float("nan"), float("inf"), -1.0, 1e300])
+async def test_a_grace_that_is_no_time_is_refused_before_anything_is_sent(spawn: Spawn, grace: float) -> None:
+    counter = await spawn()
+    with pytest.raises(ConfigurationError, match="grace"):
+        await counter.shutdown(grace=grace)
+    assert (await counter.get_status()).phase == "running"
 
 
 async def test_shutdown_gives_the_running_operation_its_grace_and_refuses_the_queue(spawn: Spawn) -> None:

@@ -124,6 +124,7 @@ def test_errors_of_usage_are_json_too(words: list[str], capsys: pytest.CaptureFi
         ["chain", "c", "--from", "x"],
         ["spawn", "m.toml", "--state", "{"],
         ["ps", "--timeout", "0"],
+        ["shutdown", "c", "--grace", "-1"],
         ["ps", "-o", "xml"],
         ["completion", "tcsh"],
         ["serve", "--embedded", "--server", "nats://x"],
