@@ -123,6 +123,7 @@ def test_whoever_stops_reading_does_not_cause_an_error(host: Served, counter: st
         (("call", "no.name", "get"), 2, "configuration", "no.name"),
         (("state", "nobody"), 3, "actor-not-found", "namespace 'default'"),
         (("chain", "nobody", "--verify"), 3, "actor-not-found", ""),
+        (("chain", "./nowhere.chain", "--verify"), 3, "file", "there is no such file"),
         (("ps", "--host", "nohost"), 7, "channel-closed", "nohost"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -162,10 +163,12 @@ def test_what_cannot_be_spawned_is_refused_with_the_reason(host: Served, guests:
     other = host.quick("spawn", str(guests / "other.toml"))
     assert (other.code, "WebAssembly" in other.err) == (4, True)
     missing = host.quick("spawn", str(guests / "nowhere.toml"))
-    assert (missing.code, "nowhere.toml" in missing.err) == (4, True)
+    assert (missing.code, "nowhere.toml" in missing.err) == (3, True)
+    lost = host.quick("spawn", str(guests / "counter.toml"), "--package", str(guests / "lost.wasm"))
+    assert (lost.code, "lost.wasm" in lost.err) == (3, True)
     twice = host.quick("spawn", str(guests / "counter.toml"), "--id", counter, "-o", "json")
     assert (twice.code, twice.error["code"]) == (4, "actor-exists")
-    assert all("Traceback" not in done.err for done in (typo, other, missing, twice))
+    assert all("Traceback" not in done.err for done in (typo, other, missing, lost, twice))
 
 
 def test_metrics_are_served_for_prometheus(host: Served, counter: str) -> None:

@@ -24,10 +24,12 @@ _ADVICE = {
     "guest-error": "this is the actor's own answer; it is recorded and the actor goes on",
     "operation-timeout": "allow more with --timeout; `theater-bus status ID` says what runs and what waits",
     "outcome-unknown": "send it again with the same --key: it runs once",
+    "guest-trap": "mend the guest, or raise the limit that is named; `theater-bus chain ID` shows what led to it",
     "paused": "let it go on with `theater-bus resume ID`",
     "type-mismatch": "`theater-bus status ID` lists the types of its functions",
 }
 """What to do in this program's own words, where the guide speaks of the protocol."""
+_MEND_GUEST = "mend the guest: what it gave back is not what it declares, whatever its caller sends"
 
 
 class CommandFailed(Exception):
@@ -126,12 +128,15 @@ def _actor_error(error: ActorError, doing: str) -> Failure:
 
     why, fix = _split(error.message.replace("`inbox_prefix`", "--inbox-prefix"))
     guide = GUIDE.get(error.code)
+    exit_code = exit_code_of(type(error))
+    if error.code == "type-mismatch" and error.ran == "rolled-back":
+        fix, exit_code = _MEND_GUEST, ExitCode.FAILED
     # An actor often passes on what a capability said, and that knows the remedy.
-    if not (fix and error.code == "guest-error"):
+    elif not (fix and error.code in ("guest-error", "guest-trap")):
         fix = _ADVICE.get(error.code, "").replace("ID", error.actor or "ID") or fix or (guide.advice if guide else "")
     told = {"rolled-back": "; it was rolled back", "unknown": "; whether it ran is unknown"}.get(error.ran, "")
     details = {**error.details, "actor": error.actor} if error.actor else dict(error.details)
-    return Failure(error.code, _failed(doing), f"{error.code}: {why}{told}", fix, exit_code_of(type(error)), details)
+    return Failure(error.code, _failed(doing), f"{error.code}: {why}{told}", fix, exit_code, details)
 
 
 def _usage(error: click.UsageError) -> Failure:

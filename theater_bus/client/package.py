@@ -82,9 +82,15 @@ def _read(
 def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
-    except (OSError, UnicodeError) as error:
+    except OSError as error:
         raise SpawnRefused(
             f"the manifest {path} cannot be read: {_why(error)}. Fix: check the path; a manifest is a TOML file",
+            source=str(path),
+        ) from error
+    except UnicodeError as error:
+        raise SpawnRefused(
+            f"{path} is no manifest: it is no text. Fix: give a TOML file; a module is named in it, "
+            'package = "module.wasm"',
             source=str(path),
         ) from error
 
@@ -100,5 +106,5 @@ def _bytes(path: Path, source: str) -> bytes:
         ) from error
 
 
-def _why(error: Exception) -> str:
-    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)

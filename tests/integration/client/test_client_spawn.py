@@ -149,6 +149,10 @@ async def test_a_mistake_in_the_manifest_is_found_before_anything_is_sent(theate
         await theater.spawn(bad)
     with pytest.raises(SpawnRefused, match="cannot be read"):
         await theater.spawn(tmp_path / "missing.toml")
+    module = tmp_path / "module.wasm"
+    module.write_bytes(COUNTER.wasm)
+    with pytest.raises(SpawnRefused, match=r"module\.wasm is no manifest"):
+        await theater.spawn(module)
     with pytest.raises(SpawnRefused, match="no package is named"):
         await theater.spawn({"name": "x"})
     with pytest.raises(SerializationError, match="id"):

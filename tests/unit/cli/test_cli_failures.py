@@ -41,6 +41,21 @@ def test_the_remedy_that_an_actor_passes_on_is_told_as_it_is(capsys: pytest.Capt
     assert "the actor's own answer" in told.splitlines()[-1]
 
 
+def test_a_wrong_answer_of_a_guest_is_its_own_fault_and_not_that_of_the_command() -> None:
+    sent = failure_of(errors.TypeMismatch("f: params.by must be u64", actor="c"), "")
+    gave = failure_of(errors.TypeMismatch("f: result.ok[0] must be u64", actor="c", ran="rolled-back"), "")
+    assert (sent.exit_code, gave.exit_code) == (ExitCode.USAGE, ExitCode.FAILED)
+    assert "lists the types" in sent.fix
+    assert gave.fix.startswith("mend the guest")
+
+
+def test_a_trap_names_the_limit_to_raise_and_what_led_to_it_or_the_remedy_that_its_host_knows() -> None:
+    trap = failure_of(errors.Internal("the guest gave up", actor="c", reason="unreachable"), "")
+    assert trap.fix.endswith("`theater-bus chain c` shows what led to it")
+    limit = failure_of(errors.Internal("too many host calls. Fix: record less", actor="c", reason="record-limit"), "")
+    assert limit.fix == "record less"
+
+
 def test_what_became_of_an_operation_is_said_when_it_is_not_plain() -> None:
     cut = failure_of(errors.OperationTimeout("the deadline passed", ran="rolled-back"), "")
     lost = failure_of(errors.OperationTimeout("no answer", ran="unknown"), "")

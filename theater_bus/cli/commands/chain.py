@@ -64,6 +64,9 @@ def command(
         if follow or export is not None:
             raise UsageProblem("a file is printed or verified", "leave --follow and --export out")
         return _from_file(invocation, file, from_seq, verify)
+    if not is_name(actor_id) and any(mark in actor_id for mark in "./"):
+        invocation.doing = f"read {actor_id}"
+        raise FileNotFoundError(2, "there is no such file, and no actor has such an id", actor_id)
     if export is not None:
         return _export(invocation, actor_id, from_seq, export, package)
     invocation.doing = f"{'verify' if verify else 'read'} the chain of actor {actor_id!r}"

@@ -58,6 +58,9 @@ def command(
     begin: Begin = "continue" if go_on else "fresh" if fresh else "new"
     given = _variables(variables)
     initial = UNSET if state is None else json_argument(state, "--state")
+    for file in filter(None, (manifest, package)):
+        if not file.is_file():
+            raise FileNotFoundError(2, "there is no such file", str(file))
 
     async def main() -> None:
         async with invocation.theater() as theater:
