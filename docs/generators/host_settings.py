@@ -66,6 +66,8 @@ _SECTIONS = {
         "max_timeout_ms": "budget of one operation, at most",
         "blocking_threads": "threads for host functions that block",
         "heartbeat_ms": "between two heartbeats",
+        "repeat_one_in": "of so many operations of a component, one is repeated in a fresh instance, to find what the "
+        "guest keeps in its memory and not in its state ([chain](chain.md)); 0: none",
     },
 }
 

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from theater_bus.host.actor_context import ActorContext
     from theater_bus.host.approval import Approvals
     from theater_bus.host.checkpoint import Checkpoints
+    from theater_bus.host.hidden_state import Watch
     from theater_bus.host.host_call import HostCalls
     from theater_bus.host.household import Household
     from theater_bus.host.journal import Journal
@@ -93,6 +94,7 @@ class Actor:
         "waiting",
         "waits",
         "wants_exit",
+        "watch",
         "window",
     )
 
@@ -142,6 +144,7 @@ class Actor:
         self.failure: ActorError | None = None
         self.parent: Actor | None = None
         self.household: Household | None = None
+        self.watch: Watch | None = services.hidden_state.watch(self)
         services.telemetry.count("theater.actors", 1, phase=self.phases.phase.value)
 
     # -- admission -----------------------------------------------------------------------------------------------------
@@ -377,11 +380,14 @@ class Actor:
         ids = None if trace is None else (trace.trace_id, trace.span_id)
         op.first_seq = self.journal.writer.seq
         op.first_send = self.journal.writer.next_outbox
+        before = self.journal.writer.state
         if error is not None:
             self._answer(op)
-            self.journal.commit(op.recording, ids, self.state, _nothing)
+            segment = self.journal.commit(op.recording, ids, self.state, _nothing)
         else:
-            self.journal.commit(op.recording, ids, self.state, op.decided)
+            segment = self.journal.commit(op.recording, ids, self.state, op.decided)
+        if self.watch is not None:
+            self.watch.ended(segment, before)
         if self.type.fresh_each_time:
             self.discard_instance()
         self.current = None

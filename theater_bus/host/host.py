@@ -46,6 +46,7 @@ from theater_bus.host.configuration import HostConfiguration
 from theater_bus.host.control import control_handlers
 from theater_bus.host.granting import read_policy
 from theater_bus.host.heartbeat import Heartbeat
+from theater_bus.host.hidden_state import HiddenStateChecks
 from theater_bus.host.household import household_of, left
 from theater_bus.host.info import info_handlers
 from theater_bus.host.loan import Loans
@@ -124,6 +125,7 @@ class Host:
             EngineSettings(turn_ms=settings.turn_ms, cache_dir=settings.cache_dir, cancel_grace_ms=CANCEL_GRACE_MS),
             telemetry,
         )
+        self.hidden_state = HiddenStateChecks(self.engine, telemetry, settings.repeat_one_in)
         self.engine_name = f"wasmtime {version('wasmtime')}"
         self.started_ms = int(time() * 1000)
         self.draining = False
@@ -568,6 +570,7 @@ class Host:
                 log.error("plugin %s failed in theater_host_stopping", result.plugin, exc_info=result.exception)
         if self.middleware is not None:
             await self.middleware.close()
+        await self.hidden_state.close()
         if self.file_store is not None:
             await self.file_store.close()
         await self.memory_store.close()

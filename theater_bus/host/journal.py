@@ -122,14 +122,14 @@ class Journal:
                 self._quiet = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._quiet)
 
-    def commit(self, recording: Recording, trace: Trace | None, state: Subtree | None, decided: Decided) -> int:
-        """Link a recorded operation and append it; returns the sequence of its first event.
+    def commit(self, recording: Recording, trace: Trace | None, state: Subtree | None, decided: Decided) -> Segment:
+        """Link a recorded operation and append it; returns its segment.
 
         `state` is the state after it. `decided` is called when the append is, for `memory` before this returns.
         """
         segment = recording.commit(trace)
         self._append(segment, state, decided)
-        return segment.first
+        return segment
 
     def write(
         self,

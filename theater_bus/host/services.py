@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from theater_bus.host.calling import ActorCalls
     from theater_bus.host.capability_bus import Reserved
     from theater_bus.host.configuration import HostConfiguration
+    from theater_bus.host.hidden_state import HiddenStateChecks
     from theater_bus.host.operation import Operation
     from theater_bus.host.shared import Tally
     from theater_bus.telemetry import Telemetry
@@ -70,6 +71,10 @@ class Services(Protocol):
     @property
     def configuration(self) -> HostConfiguration:
         """What the operator has configured."""
+
+    @property
+    def hidden_state(self) -> HiddenStateChecks:
+        """The repetitions that look for state in guests' memory."""
 
     def instantiate(self, actor: Actor) -> Instance | ComponentInstance:
         """A fresh instance of the actor's guest. Raises `Overloaded` at the host's cap."""

@@ -79,6 +79,7 @@ class HostSettings(BaseSettings):
     max_timeout_ms: int = Field(default=3_600_000, ge=1)
     blocking_threads: int = Field(default=8, ge=1, le=256)
     heartbeat_ms: int = Field(default=5_000, ge=100)
+    repeat_one_in: int = Field(default=1_000, ge=0)
 
     @field_validator(*_LISTS, mode="before")
     @classmethod

@@ -82,6 +82,14 @@ ALERTS = (
         "The log event actor.restarted names them and why.",
     ),
     Alert(
+        "TheaterHiddenState",
+        'increase({theater.guest.repeats}{{theater_repeat_result="different"}}[1h]) > 0',
+        0,
+        "warning",
+        "A component of {{ $labels.instance }} holds in its memory what its state does not, and would lose it.",
+        "The log event guest.hidden-state names actor and function; see Replay on the chain page.",
+    ),
+    Alert(
         "TheaterUndelivered",
         "increase({theater.outbox.undelivered}[10m]) > 0",
         0,

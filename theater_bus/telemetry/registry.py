@@ -107,6 +107,12 @@ _ATTRIBUTES = (
         values=("spans", "metrics", "logs", "guest-logs", "unregistered"),
     ),
     Attribute("theater.cache.result", "Where a compiled module was found.", values=("memory", "disk", "compiled")),
+    Attribute(
+        "theater.repeat.result",
+        "What the repetition of an operation in a fresh instance was like: `unknown` where it asked WASI for what is "
+        "not in the record, or was ended by a limit.",
+        values=("same", "different", "unknown"),
+    ),
     Attribute("trace_id", "The trace that the record belongs to, 32 hexadecimal digits."),
     Attribute("span_id", "The span that the record belongs to, 16 hexadecimal digits."),
     Attribute("namespace", "The namespace of the actor."),
@@ -255,6 +261,13 @@ _METRICS = (
     Metric("theater.actor.restarts", "counter", "{restart}", "Instances replaced after a failure."),
     Metric("theater.actor.traps", "counter", "{trap}", "Guests that trapped or hit a limit.", ("theater.trap.reason",)),
     Metric(
+        "theater.guest.repeats",
+        "counter",
+        "{operation}",
+        "Operations of components that were repeated in a fresh instance, by what that was like.",
+        ("theater.repeat.result",),
+    ),
+    Metric(
         "theater.capability.failures", "counter", "{failure}", "Failures of background work that capabilities reported."
     ),
     Metric("theater.outbox.undelivered", "counter", "{send}", "Queued sends that were given up.", ("error.type",)),
@@ -322,6 +335,12 @@ _LOGS = (
     ),
     LogEvent("spawn.refused", "warning", "A spawn was refused.", (*_SITE, "code", "reason", "fix")),
     LogEvent("guest.trapped", "warning", "A guest trapped or hit a limit.", (*_SITE, "function", "reason")),
+    LogEvent(
+        "guest.hidden-state",
+        "warning",
+        "A component does something else in a fresh instance: its memory holds what its state does not.",
+        (*_SITE, "function", "reason"),
+    ),
     LogEvent("guest.log", "info", "A line that a guest wrote.", (*_SITE, "text", "guest_level", "dropped")),
     LogEvent(
         "request.refused",

@@ -70,6 +70,13 @@ def capabilities_of(name: str) -> dict[str, Any]:
     return needed
 
 
+def compiled_components() -> Path:
+    """Where hosts of these tests keep compiled components, so that each is compiled once for all runs."""
+    cache: Path = _builder().CACHE / "compiled"
+    cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return cache
+
+
 def component(name: str) -> bytes:
     """The component of that name."""
     built: Path = _builder().component(name)
@@ -80,9 +87,8 @@ def component(name: str) -> bytes:
 async def components() -> AsyncIterator[Components]:
     """One host for the tests of a module."""
     async with AsyncExitStack() as stack:
-        cache = _builder().CACHE / "compiled"
-        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
-        yield Components(await stack.enter_async_context(running_host(installed=INSTALLED, cache_dir=cache)))
+        host = running_host(installed=INSTALLED, cache_dir=compiled_components())
+        yield Components(await stack.enter_async_context(host))
 
 
 @pytest.fixture(scope="session")

@@ -167,7 +167,10 @@ async def test_cancellations_by_who_wanted_them(stage: Stage) -> None:
 # -- emitted equals registered -----------------------------------------------------------------------------------------
 
 ELSEWHERE = {
-    # Proven where they are emitted: the bus's and engine's own integration tests, those of telemetry's exporters.
+    # Proven where they are emitted: the bus's and engine's own integration tests, those of telemetry's exporters, and
+    # those of components.
+    "metric theater.guest.repeats",
+    "log event guest.hidden-state",
     "metric theater.bus.rebuilds",
     "log event bus.rebuilt",
     "log event bus.permission_denied",

@@ -107,6 +107,7 @@ def story(make_story: Callable[..., Story]) -> Story:
     story.write(control.Paused(None))
     story.write(checkpoint(phase="paused"))
     story.write(control.Resumed())
+    story.write(control.HiddenState(3, "different-end"))
     version = control.Version(b"p" * 32, b"m" * 32, b"g" * 32, "pack 2")
     story.write(control.Updated(version, control.Version(b"q" * 32, b"n" * 32, b"h" * 32, "pack 3")))
     story.write(control.Recovered(2, "host-1"))

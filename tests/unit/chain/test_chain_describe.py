@@ -21,7 +21,8 @@ def test_every_event_is_plain_and_readable(story: Any) -> None:
 def test_control_events_say_their_word(story: Any) -> None:
     words = [entry["control"] for entry in (describe(decode_event(e)) for e in story.events) if "control" in entry]
     assert words == [
-        "fresh-instance", "restarted", "paused", "resumed", "updated", "recovered", "moved", "undelivered", "archived",
+        "fresh-instance", "restarted", "paused", "resumed", "hidden-state", "updated", "recovered", "moved",
+        "undelivered", "archived",
     ]  # fmt: skip
 
 

@@ -65,6 +65,7 @@ any_body: st.SearchStrategy[Any] = st.one_of(
     st.builds(control.Updated, version, version),
     st.builds(control.Restarted, uint, maybe_text),
     st.builds(control.FreshInstance, maybe_text),
+    st.builds(control.HiddenState, uint, text),
     st.builds(control.Recovered, uint, maybe_text),
     st.builds(control.Moved, maybe_text),
     st.builds(control.Archived, uint, digest),

@@ -16,6 +16,7 @@ __all__ = [
     "Archived",
     "Control",
     "FreshInstance",
+    "HiddenState",
     "Moved",
     "Paused",
     "Recovered",
@@ -87,6 +88,15 @@ class FreshInstance(Control):
 
 
 @dataclass(frozen=True, slots=True)
+class HiddenState(Control):
+    """An operation was repeated in a fresh instance, on its recorded answers, and was another one there."""
+
+    KIND: ClassVar[str] = "hidden-state"
+    seq: Annotated[int, UINT, "the first event of the operation"]
+    difference: Annotated[str, TEXT, "what was different: `different-end`, or a host call as in a replay"]
+
+
+@dataclass(frozen=True, slots=True)
 class Recovered(Control):
     """A host took the actor over, or came back after a crash."""
 
@@ -124,5 +134,16 @@ class Undelivered(Control):
 
 KINDS: dict[str, type[Control]] = {
     cls.KIND: cls
-    for cls in (Paused, Resumed, Updated, Restarted, FreshInstance, Recovered, Moved, Archived, Undelivered)
+    for cls in (
+        Paused,
+        Resumed,
+        Updated,
+        Restarted,
+        FreshInstance,
+        HiddenState,
+        Recovered,
+        Moved,
+        Archived,
+        Undelivered,
+    )
 }

@@ -13,7 +13,7 @@ from theater_bus.core.chain.divergence import Ended, Failed, Returned
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.cgrf import parse
 from theater_bus.core.values.codec import value_codec
-from theater_bus.core.values.types import TupleOf
+from theater_bus.core.values.types import TupleOf, Unit
 from theater_bus.engine import (
     Budget,
     CallResult,
@@ -33,7 +33,10 @@ from theater_bus.host.package import FunctionEntry, Package, read_package
 from theater_bus.plugins import unversioned
 from theater_bus.telemetry import Telemetry
 
-__all__ = ["Answer", "LoadGuest", "ReplayGuest", "Stopped", "load_pack_guest"]
+__all__ = ["NO_ANSWER", "Answer", "LoadGuest", "ReplayGuest", "Stopped", "guest_of", "load_pack_guest"]
+
+NO_ANSWER: Final = value_codec(Unit()).encode(None).standalone()
+"""What a guest gets where nothing is recorded (`log`, a call that ended its operation)."""
 
 UNKNOWN_CPU_MS: Final = 20_000.0
 """A limit of CPU time is an imposed end, which is not replayed; this bound, or four times the manifest's, only ends
@@ -77,15 +80,18 @@ async def load_pack_guest(engine: Engine, wasm: bytes, manifest: Manifest | None
     """The guest in a module or component, with the manifest's limits of memory and results. Raises `SpawnRefused`."""
     package = read_package(await engine.load(wasm))
     if manifest is None:
-        return _PackGuest(engine, package, Limits(), Budget(UNKNOWN_CPU_MS), is_fresh_each_time=False)
+        return guest_of(engine, package, Limits(), Budget(UNKNOWN_CPU_MS), is_fresh_each_time=False)
     given = manifest.limits
-    limits, budget = (
-        Limits(given.memory_bytes, given.table_elements, given.result_bytes, given.decode_nodes),
-        Budget(4 * given.cpu_ms),
-    )
-    return _PackGuest(
-        engine, package, limits, budget, is_fresh_each_time=manifest.isolates_operations(component=package.is_component)
-    )
+    limits = Limits(given.memory_bytes, given.table_elements, given.result_bytes, given.decode_nodes)
+    is_fresh = manifest.isolates_operations(component=package.is_component)
+    return guest_of(engine, package, limits, Budget(4 * given.cpu_ms), is_fresh_each_time=is_fresh)
+
+
+def guest_of(
+    engine: Engine, package: Package, limits: Limits, budget: Budget, *, is_fresh_each_time: bool
+) -> ReplayGuest:
+    """The guest in a package that is loaded."""
+    return _PackGuest(engine, package, limits, budget, is_fresh_each_time=is_fresh_each_time)
 
 
 class _PackGuest:

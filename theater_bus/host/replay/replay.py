@@ -7,7 +7,6 @@ divergence ends the running, not the verifying, so that a chain that is corrupt 
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
-from typing import Final
 
 from theater_bus.core.chain.bodies import Call, Checkpoint, Failure, Genesis, HostCall, LogRun, Result
 from theater_bus.core.chain.control import FreshInstance, Recovered, Restarted, Updated
@@ -18,17 +17,13 @@ from theater_bus.core.chain.segments import Segment, Spilled
 from theater_bus.core.chain.verify import ChainVerifier, Problem
 from theater_bus.core.chain.verify import Verdict as Integrity
 from theater_bus.core.manifest import Manifest, from_mapping
-from theater_bus.core.values.codec import value_codec
-from theater_bus.core.values.types import Unit
 from theater_bus.engine import Engine
 from theater_bus.errors import ChainTampered, ConfigurationError
-from theater_bus.host.replay.guest import LoadGuest, ReplayGuest, Stopped, load_pack_guest
+from theater_bus.host.replay.guest import NO_ANSWER, LoadGuest, ReplayGuest, Stopped, load_pack_guest
 from theater_bus.host.replay.objects import Missing, ObjectDesk, Objects
 from theater_bus.host.replay.report import ReplayReport, Verdict
 
 __all__ = ["Replay", "replay"]
-
-_NOTHING: Final = value_codec(Unit()).encode(None).standalone()
 
 
 class Replay:
@@ -198,9 +193,8 @@ class Replay:
         self._state = await self._state_after(operation.end[1])
 
     async def _answer_of(self, recorded: RecordedCall) -> bytes:
-        """What the guest gets; nothing, where nothing is recorded (`log`, a call that ended its operation)."""
         output: Payload | None = None if isinstance(recorded, LogRun) else recorded.output
-        return _NOTHING if output is None else await self._objects.payload(output)
+        return NO_ANSWER if output is None else await self._objects.payload(output)
 
     async def _state_after(self, end: Result | Failure) -> bytes | None:
         """The record's state: it is the replayed one too, in the recorded package's own bytes."""
