@@ -12,8 +12,6 @@ from types import ModuleType
 
 import pytest
 
-from theater_bus.core.values.pact import parse
-
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "tests" / "guests" / "components"
 
@@ -50,7 +48,7 @@ def test_a_component_is_valid_and_exports_its_world(name: str) -> None:
         for line in re.findall(r"^    export (.+?)(?:@.*)?;$", (FOLDER / declaration).read_text("utf-8"), re.MULTILINE):
             assert f"export {line}" in world
         return
-    for interface in parse((FOLDER / declaration).read_text("utf-8"), declaration).exports:
+    for interface in BUILDER.declared(declaration).exports:
         for function in interface.functions:
             assert re.search(rf"\b{function.name}: func\(", world)
             # One that is imported too has another name as an export.

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from theater_bus.bus import BusSettings, Connection, EmbeddedServer
+from theater_bus.testing.guests import guest
 
 StartServer = Callable[..., Awaitable[EmbeddedServer]]
 Connect = Callable[..., Awaitable[Connection]]
@@ -25,6 +26,18 @@ def twin() -> Callable[[str], bytes]:
     """`twin("counter")`: the component with the exports of that Pack guest, built once per checkout."""
     build = run_path(str(COMPONENT_GUESTS))["component"]
     return cache(lambda name: bytes(build(f"twin-{name}").read_bytes()))
+
+
+@pytest.fixture(params=["module", "component"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of guest in turn, for tests whose subject is a guest."""
+    return str(request.param)
+
+
+@pytest.fixture
+def wasm_of(kind: str, twin: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    """`wasm_of("counter")`: that guest, as each kind in turn."""
+    return lambda name: guest(name).wasm if kind == "module" else twin(name)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

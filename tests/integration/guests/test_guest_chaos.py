@@ -34,10 +34,10 @@ def log() -> Log:
     return Log()
 
 
-@pytest.fixture(params=["module", "component"])
-def start(request: Any, load: Any, log: Log, twin: Any) -> Any:
+@pytest.fixture
+def start(wasm_of: Any, load: Any, log: Log) -> Any:
     """`await start(cpu_ms=…, memory_bytes=…)`: a chaos guest, as each kind in turn."""
-    return starting(CHAOS.wasm if request.param == "module" else twin("chaos"), load, log)
+    return starting(wasm_of("chaos"), load, log)
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ COUNTER = guest("counter")
 MOST = (1 << 64) - 1
 
 
-@pytest.fixture(params=["module", "component"])
-def wasm(request: Any, twin: Any) -> bytes:
+@pytest.fixture
+def wasm(wasm_of: Any) -> Any:
     """The counter, as each kind in turn."""
-    return COUNTER.wasm if request.param == "module" else twin("counter")
+    return wasm_of("counter")
 
 
 @pytest.fixture

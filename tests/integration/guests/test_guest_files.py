@@ -19,10 +19,12 @@ from theater_bus.core.values.export_table import exported_functions
 from theater_bus.core.values.hashing import interface_hash
 from theater_bus.core.values.metadata import parse_metadata
 from theater_bus.engine import HostImport, inspect
+from theater_bus.errors import SerializationError, TypeMismatch
 from theater_bus.testing.guests import guest, guest_names, guests_folder
 
 NAMES = ["caller", "chaos", "counter", "echo", "runtime", "text"]
 GUESTS = {name: guest(name) for name in NAMES}
+TOTALS = ["chunks", "bytes", "characters", "lines", "words", "longest", "open"]
 DEMO = Path(theater_bus.__file__ or "").parent / "cli" / "demo_guests"
 BUILDER = guests_folder() / "build.py"
 
@@ -126,7 +128,7 @@ def mutations(data: bytes, count: int) -> list[bytes]:
         (
             "text",
             "analyse",
-            dict.fromkeys(["chunks", "bytes", "characters", "lines", "words", "longest", "open"], 1),
+            dict.fromkeys(TOTALS, 1),
             ["a b"],
         ),
         ("caller", "point-to", {"next": "x", "calls": 1}, ["y"]),
@@ -156,6 +158,33 @@ async def test_a_c_guest_answers_wrong_bytes_with_a_message(
         result = await loaded.raw(export.symbol, wrong)
         assert result.failure is None, (wrong.hex(), result.failure)
         assert result.status == 0 or (result.output and result.output.decode())
+    assert await loaded.outcome(function, *params)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "state", "params"),
+    [
+        ("text", "analyse", dict.fromkeys(TOTALS, 1), ["a b"]),
+        ("echo", "test:echo/actor.string", "state", ["text"]),
+    ],
+)
+async def test_wrong_bytes_never_reach_a_component(
+    load: Any, twin: Any, name: str, function: str, state: Any, params: list[Any]
+) -> None:
+    loaded = await load(twin(name), state=state)
+    export = loaded.exports[function]
+    codec = function_codec(export.function, export.stateful, True)
+    data = codec.call_input(loaded.state, codec.encode_params(params))
+    refused = 0
+    for wrong in mutations(data, 400):
+        try:
+            result = await loaded.raw(export.symbol, wrong)
+        except (SerializationError, TypeMismatch):
+            refused += 1
+        else:
+            assert result.failure is None, (wrong.hex(), result.failure)
+            assert codec.decode_result(result.output).ok
+    assert refused > 200
     assert await loaded.outcome(function, *params)
 
 

@@ -213,6 +213,16 @@ def test_two_types_of_one_name_get_two() -> None:
     assert text.count("record point {") == 2
 
 
+def test_a_type_with_the_name_of_a_function_gets_another() -> None:
+    types = "record point { x: u8 }"
+    text = written("point: func(v: point) -> point", "json: func(v: value)", types=types)
+    assert "point: func(v: point2) -> point2;" in text
+    assert "json: func(v: json2);" in text
+    text = actor_wit(parse(f"{types}\nexports {{ a:b/c {{ point: func(v: point) -> point }} }}", "p.pact"), {})
+    assert "use actor:p-types/types.{point2};" in text
+    assert "point: func(v: point2) -> point2;" in text
+
+
 @pytest.mark.parametrize(
     ("name", "spelled"),
     [

@@ -33,7 +33,7 @@ def capability_wit(pact: PactFile) -> str:
     if not described:
         raise PactSyntaxError("it exports no function, so there is no WIT", line=1, column=1, source=pact.source)
     for one in described:
-        packages.add_interface(one, WitTypes())
+        packages.add_interface(one)
     (name, interfaces), *others = packages.items()
     lines = [f"// Written from {pact.source}.", f"package {name};"]
     for interface in interfaces:
@@ -63,6 +63,11 @@ class _Described:
     doc: str = ""
     functions: list[tuple[Function, str, int]] = field(default_factory=list)
 
+    @property
+    def names(self) -> list[str]:
+        """Those of its functions."""
+        return [function.name for function, _, _ in self.functions]
+
 
 class _Packages:
     """The interfaces of several packages, as lines."""
@@ -79,9 +84,10 @@ class _Packages:
         """Add an interface that is written already."""
         self._found.setdefault(package, []).append(interface)
 
-    def add_interface(self, one: _Described, types: WitTypes, types_from: str = "") -> None:
-        """Add an interface, which declares the types that it needs, or uses those of the interface `types_from`."""
+    def add_interface(self, one: _Described, shared: WitTypes | None = None, types_from: str = "") -> None:
+        """Add an interface, which declares the types that it needs, or uses those that `types_from` shares."""
         line = one.functions[0][2]
+        types = shared or WitTypes(one.names)
         used: set[str] = set()
         functions = list(_functions(one, types, used, self._source))
         try:
@@ -100,7 +106,7 @@ class _World:
     def __init__(self, pact: PactFile, provided: Mapping[str, Interface]) -> None:
         self._pact = pact
         self._name = respelled(PurePath(pact.source).stem)
-        self._types = WitTypes()
+        self._types = WitTypes(name for one in _described(pact, exported=True) for name in one.names)
         self._types_from = f"actor:{self._name}-types/types"
         self._packages = _Packages(pact.source)
         self._imports = linked_imports(pact, provided)
@@ -119,7 +125,7 @@ class _World:
         for interface in self._imports:
             line = next(one.line for one in self._pact.imports if one.interface == interface.name)
             functions = [(function, "", line) for function in interface.functions]
-            self._packages.add_interface(_Described(interface.name, "", functions), WitTypes())
+            self._packages.add_interface(_Described(interface.name, "", functions))
             imports.append(f"import {_reference(interface.name)};")
         exports, used = [], set[str]()
         for one in self._exports():

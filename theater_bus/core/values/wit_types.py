@@ -36,9 +36,13 @@ _NOTHING = (Unit(), TupleOf(()))
 
 
 class WitTypes:
-    """The types of one scope, by the names that they have there. `names` are in the order of their declarations."""
+    """The types of one scope, by the names that they have there. `names` are in the order of their declarations.
 
-    def __init__(self) -> None:
+    `functions` are the names of functions in that scope, which WIT gives to no type as well.
+    """
+
+    def __init__(self, functions: Iterable[str] = ()) -> None:
+        self._functions = frozenset(functions)
         self._by_type: dict[Named | Dynamic, str] = {}
         self._declared: dict[str, list[str]] = {}
 
@@ -94,7 +98,7 @@ class WitTypes:
 
     def _free(self, wanted: str) -> str:
         name, number = wanted, 2
-        while name in self._declared:
+        while name in self._declared or name in self._functions:
             name, number = f"{wanted}{number}", number + 1
         return name
 
