@@ -23,7 +23,7 @@ separated by commas. A value that does not fit is refused at the start, and so i
 
 _SECTIONS = {
     "Where the bus is, and as whom": {
-        "servers": "addresses of one NATS cluster",
+        "servers": "addresses of one NATS cluster; with `tls://`, or any `tls_` setting, nothing is said without TLS",
         "user": "user name, with `password`",
         "password": "the password of `user`",
         "token": "instead of a user",

@@ -14,8 +14,10 @@ from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.client import Server as PoolServer
+from nats.errors import InvalidUserCredentialsError
 
 from theater_bus.bus.credentials import signing_in
+from theater_bus.bus.encryption import insist_on_tls
 from theater_bus.bus.failure import connection_lost
 from theater_bus.bus.pacing import pace
 from theater_bus.bus.settings import BusSettings
@@ -43,7 +45,10 @@ async def dial(settings: BusSettings, callbacks: Callbacks) -> Client:
     client = Client()
     if settings.light_subscriptions and not any(server.startswith(("ws:", "wss:")) for server in settings.servers):
         pace(client)
+    insist_on_tls(client, settings)
     first = _FirstConnect(len(settings.servers))
+    if settings.creds_file is not None:
+        _check_credentials(settings)
     options = _options(settings) | _wired(client, callbacks, first)
     connecting = asyncio.get_running_loop().create_task(client.connect(**options))
     try:
@@ -63,6 +68,15 @@ async def dial(settings: BusSettings, callbacks: Callbacks) -> Client:
         raise connection_lost(settings, error) from error
     first.over = True
     return client
+
+
+def _check_credentials(settings: BusSettings) -> None:
+    """Raise ConnectionLost for a file that cannot be used: a server that asks nobody would not ask for it either."""
+    assert settings.creds_file is not None
+    try:
+        signing_in(settings.creds_file)[0]()
+    except (OSError, InvalidUserCredentialsError) as error:
+        raise connection_lost(settings, error) from error
 
 
 async def close_quietly(client: Client) -> None:

@@ -11,6 +11,7 @@ import ssl
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from theater_bus.bus.encryption import TlsNotOffered
 from theater_bus.errors import (
     ActorError,
     ChannelClosed,
@@ -80,6 +81,8 @@ def connection_lost(settings: BusSettings, error: BaseException) -> ConnectionLo
 
 def _explain(error: BaseException, settings: BusSettings) -> tuple[str, str]:
     text = str(error).removeprefix("nats: ").strip("'") or type(error).__name__
+    if isinstance(error, TlsNotOffered):
+        return text, "set up `tls` in its configuration, or ask for none (nats:// in `servers`, no tls settings)"
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             f"the server's certificate is not trusted ({error.verify_message})",

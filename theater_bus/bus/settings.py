@@ -15,6 +15,8 @@ __all__ = ["BusSettings", "TlsSettings"]
 
 _SECRETS = frozenset({"password", "token", "nkey_seed"})
 _PREFIX = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+_CERTIFICATES = "give PEM files that can be read in tls_ca, tls_cert and tls_key, the key for that certificate"
+_SCHEMES = ("nats", "tls", "ws", "wss")
 _POSITIVE = ("connect_timeout_s", "reconnect_wait_s", "ping_interval_s", "max_outstanding_pings", "pending_bytes")
 
 
@@ -43,7 +45,9 @@ class TlsSettings:
             if self.cert is not None:
                 context.load_cert_chain(self.cert, self.key)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError("tls", f"the certificate files cannot be loaded ({error})") from error
+            raise ConfigurationError(
+                "tls", f"the certificate files cannot be loaded ({error})", _CERTIFICATES
+            ) from error
         return context
 
 
@@ -80,6 +84,17 @@ class BusSettings:
     def __post_init__(self) -> None:
         if not self.servers:
             raise ConfigurationError("servers", "no address is given", "name at least one, nats://host:4222")
+        for server in self.servers:
+            if not _is_address(server):
+                raise ConfigurationError(
+                    "servers",
+                    f"{server.rpartition('@')[2]!r} is no address of NATS",
+                    "write nats://host:port, tls://host:port, ws://host:port or wss://host:port",
+                )
+            if self.tls is not None and server.startswith("ws://"):
+                raise ConfigurationError(
+                    "servers", f"{server.rpartition('@')[2]!r} is never encrypted, and tls is set", "write wss://"
+                )
         kinds = [kind for kind in ("user", "token", "nkey_seed", "nkey_seed_file", "creds_file") if getattr(self, kind)]
         if len(kinds) > 1:
             raise ConfigurationError(" and ".join(kinds), "only one kind of credentials can be used", "keep one")
@@ -117,6 +132,15 @@ class BusSettings:
             if getattr(self, kind):
                 return f"the {kind}"
         return "a connection without credentials"
+
+
+def _is_address(server: str) -> bool:
+    scheme, mark, _ = server.partition("://")
+    try:
+        parts = urlsplit(server if mark else f"nats://{server}")
+        return (not mark or scheme in _SCHEMES) and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, brackets that do not close
+        return False
 
 
 def _without_userinfo(server: str) -> str:

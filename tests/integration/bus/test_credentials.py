@@ -129,7 +129,9 @@ async def test_creds_file_with_operator_account_and_user_jwt(start_server: Start
     assert "the creds_file" in await refused(server, creds_file=creds("forged", stranger, stranger))
     expired = creds("expired", user, account, exp=int(time.time()) - 60)
     assert "the creds_file" in await refused(server, creds_file=expired)
-    assert "cannot be read" in await refused(server, creds_file=tmp_path / "missing.creds")
+    open_to_all = await start_server(jetstream=False)
+    for asked in (server, open_to_all):
+        assert "cannot be read" in await refused(asked, creds_file=tmp_path / "missing.creds")
     (tmp_path / "empty.creds").write_text("nothing here\n")
     assert "cannot be used" in await refused(server, creds_file=tmp_path / "empty.creds")
     broken = creds("broken", user, account)
@@ -171,6 +173,72 @@ async def test_tls_with_an_authority_and_a_name_of_ones_own(start_server: StartS
     for tls in (None, TlsSettings(), TlsSettings(ca=certificates / "other.pem")):
         assert "not trusted" in await refused(server, tls=tls)
     assert "not trusted" in await refused(server, tls=TlsSettings(ca=certificates / "ca.pem", hostname="else.test"))
+
+
+async def test_tls_is_spoken_where_it_is_offered_and_not_demanded(
+    start_server: StartServer, certificates: Path
+) -> None:
+    config = tls_config(certificates) + "\nallow_non_tls: true"
+    server = await start_server(config=config, jetstream=False)
+    await check(server)
+    await check(server, tls=TlsSettings(ca=certificates / "ca.pem"))
+    assert "not trusted" in await refused(server, tls=TlsSettings(ca=certificates / "other.pem"))
+
+
+class Eavesdropper:
+    """Answers like a server without TLS, and keeps what it is told. `met` is set when so many have come and gone."""
+
+    def __init__(self, visitors: int) -> None:
+        self.heard = b""
+        self.met = asyncio.Event()
+        self._left = visitors
+
+    async def listen(self, port: int = 0) -> asyncio.Server:
+        return await asyncio.start_server(self._greet, "127.0.0.1", port)
+
+    async def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id":"E","version":"2.11.0","auth_required":true,"max_payload":1048576}\r\n')
+        self.heard += await reader.read()
+        writer.close()
+        self._left -= 1
+        if self._left <= 0:
+            self.met.set()
+
+
+@pytest.mark.parametrize("light", [True, False], ids=["light", "public"])
+@pytest.mark.parametrize("scheme", ["tls", "nats"])
+async def test_nobody_signs_in_without_the_tls_that_was_asked_for(scheme: str, light: bool) -> None:
+    eavesdropper = Eavesdropper(1)
+    async with await eavesdropper.listen() as listening:
+        port = listening.sockets[0].getsockname()[1]
+        settings = BusSettings(
+            servers=(f"{scheme}://127.0.0.1:{port}",),
+            tls=None if scheme == "tls" else TlsSettings(),
+            user="alice",
+            password="wonder",
+            light_subscriptions=light,
+        )
+        with pytest.raises(ConnectionLost) as caught:
+            await Connection.open(settings)
+        await eavesdropper.met.wait()
+    assert "offers no TLS" in str(caught.value)
+    assert b"CONNECT" not in eavesdropper.heard
+    assert b"wonder" not in eavesdropper.heard
+
+
+async def test_nobody_signs_in_again_without_tls_after_the_server_was_lost(
+    start_server: StartServer, certificates: Path
+) -> None:
+    server = await start_server(config=tls_config(certificates), jetstream=False)
+    port = int(server.url.rpartition(":")[2])
+    own = TlsSettings(ca=certificates / "ca.pem")
+    async with await Connection.open(BusSettings(servers=(server.url,), tls=own, reconnect_wait_s=0.01)) as connection:
+        await connection.ready()
+        server.kill()
+        eavesdropper = Eavesdropper(2)
+        async with await eavesdropper.listen(port):
+            await eavesdropper.met.wait()
+    assert eavesdropper.heard == b""
 
 
 async def test_tls_before_the_first_word(start_server: StartServer, certificates: Path) -> None:
@@ -249,10 +317,15 @@ async def test_giving_up_while_connecting_leaves_no_task_behind() -> None:
     assert left == []
 
 
+NO_ADDRESSES = ("", ":", "nats://", "http://h:4222", "NATS://h", "nats://h:x", "nats://h:70000", "nats://[::1")
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
         ({"servers": ()}, "no address"),
+        *(({"servers": ("nats://h:1", address)}, "is no address of NATS") for address in NO_ADDRESSES),
+        ({"servers": ("ws://h:1",), "tls": TlsSettings()}, "never encrypted"),
         ({"token": "a", "user": "b", "password": "c"}, "only one kind"),
         ({"user": "alone"}, "belong together"),
         ({"inbox_prefix": "_INBOX.>"}, "not a subject"),
