@@ -19,6 +19,7 @@ _HEAD = """\
 What a host process can be told: as arguments of `theater_bus.HostSettings`, or as environment variables, `THEATER_BUS_`
 and the name in upper case. Arguments win, and options of `theater-bus serve` are arguments. Lists in variables are
 separated by commas. A value that does not fit is refused at the start, and so is an argument that is not listed here.
+Of a variable with this prefix that nothing reads, `theater-bus serve` (`settings.ignored`) and `doctor` warn.
 """
 
 _SECTIONS = {

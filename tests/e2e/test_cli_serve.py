@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Thread
 from typing import ClassVar
 
+import pytest
+
 from theater_bus.bus import EmbeddedServer
 
 from .conftest import PATIENCE_S, Serve, Served, quick, run
@@ -95,6 +97,44 @@ def test_a_port_that_is_taken_is_said_so(host: Served) -> None:
 def test_a_setting_that_cannot_be_used_is_named() -> None:
     done = quick("serve", "--namespace", "a.b", "--server", "nats://127.0.0.1:1")
     assert (done.code, "namespace" in done.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "told"),
+    [
+        (("--host-id", "a b"), {}, "host_id: is not a name (found 'a b')"),
+        ((), {"THEATER_BUS_CONFIG": "CONFIG"}, "config: Expected"),
+        ((), {"THEATER_BUS_MAX_ACTORS": "x"}, "correct the option or THEATER_BUS_MAX_ACTORS"),
+        ((), {"THEATER_BUS_TLS_KEY": "/k.pem"}, "a client certificate is a pair"),
+        ((), {"THEATER_BUS_TLS_CA": "/nowhere.pem"}, "Fix: give PEM files"),
+        (("--otlp", "collector:4318"), {}, "write http://HOST:4318"),
+        (("--otlp", "http://c:x"), {}, "write http://HOST:4318"),
+        (("--telemetry-actors", "a,b c"), {}, "'b c' is no id of an actor"),
+        (("--telemetry-actors", ",".join(map(str, range(201)))), {}, "201 are listed"),
+    ],
+    ids=lambda value: " ".join(value)[:40] if isinstance(value, tuple) else "",
+)
+def test_a_setting_that_cannot_be_used_is_told_in_our_words(
+    words: tuple[str, ...], variables: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "wrong.toml").write_text("[values\n")
+    given = {name: str(tmp_path / "wrong.toml") if value == "CONFIG" else value for name, value in variables.items()}
+    done = quick("serve", "--server", "nats://127.0.0.1:1", *words, **given)
+    assert done.code == 2
+    assert told in done.err
+    assert done.err.splitlines()[-1].startswith("  Fix: ")
+    assert "Value error" not in done.err
+
+
+def test_a_variable_that_names_no_setting_is_warned_of(serve: Serve) -> None:
+    ended = serve(
+        "--embedded", "--port", "0", "--log", "json", THEATER_BUS_SERVRS="x", THEATER_BUS_PORT="tcp://h"
+    ).end()
+    logged = [json.loads(line) for line in ended.err.splitlines()]
+    (warned,) = [line for line in logged if line["event"] == "settings.ignored"]
+    assert "THEATER_BUS_SERVRS (did you mean THEATER_BUS_SERVERS?) names no setting" in warned["reason"]
+    done = quick("doctor", "--server", "nats://127.0.0.1:1", THEATER_BUS_SERVRS="x")
+    assert "warn  variables" in done.out
 
 
 async def test_production_loads_no_plugin_unasked_and_packages_come_from_a_folder(serve: Serve, guests: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -45,7 +46,7 @@ class Finding:
 
 def check_machine() -> list[Finding]:
     """Python, the engine, nats-server, plugins, the kernel's limits: what needs no connection."""
-    return [check() for check in (_python, _wasmtime, _nats_server, _plugins, _maps)]
+    return [check() for check in (_python, _wasmtime, _nats_server, _plugins, _variables, _maps)]
 
 
 async def check_server(settings: BusSettings, namespace: str) -> list[Finding]:
@@ -111,6 +112,16 @@ def _plugins() -> Finding:
             "plugins", "warn", "none is installed, so guests can import nothing", "pip install theater-bus-runtime"
         )
     return Finding("plugins", "ok", ", ".join(plugin.name for plugin in registry.plugins))
+
+
+def _variables() -> Finding:
+    from theater_bus.cli.variables import PREFIX, settings_variables, strays
+
+    found = strays(os.environ, settings_variables())
+    if not found:
+        return Finding("variables", "ok", f"every {PREFIX}… variable names a setting")
+    what = f"no setting, unless the host's configuration names it: {', '.join(found)}"
+    return Finding("variables", "warn", what, "correct the name, or leave it out")
 
 
 def _maps() -> Finding:

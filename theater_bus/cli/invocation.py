@@ -65,8 +65,8 @@ class Invocation:
             return None if text is None else Path(text)
 
         tls = None
-        handshake_first = (variable("TLS_HANDSHAKE_FIRST") or "").lower() in ("1", "true", "yes", "on")
-        if variable("TLS_CA") or variable("TLS_CERT") or variable("TLS_HOSTNAME") or handshake_first:
+        handshake_first = _is_on("THEATER_BUS_TLS_HANDSHAKE_FIRST")
+        if any(map(variable, ("TLS_CA", "TLS_CERT", "TLS_KEY", "TLS_HOSTNAME"))) or handshake_first:
             tls = TlsSettings(
                 path("TLS_CA"), path("TLS_CERT"), path("TLS_KEY"), variable("TLS_HOSTNAME"), handshake_first
             )
@@ -110,3 +110,15 @@ class Invocation:
             return asyncio.run(main())
         finally:
             logger.removeHandler(handler)
+
+
+def _is_on(name: str) -> bool:
+    """Whether a variable says yes, in the words that hosts understand. Raises `ConfigurationError` for others."""
+    text = os.environ.get(name, "").lower()
+    if text in ("1", "true", "t", "yes", "y", "on"):
+        return True
+    if text in ("", "0", "false", "f", "no", "n", "off"):
+        return False
+    from theater_bus.errors import ConfigurationError
+
+    raise ConfigurationError(name, f"{text!r} is neither yes nor no", "write true or false")

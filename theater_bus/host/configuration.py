@@ -237,7 +237,8 @@ def _wrong(place: str, error: ValidationError, fix: str) -> ConfigurationError:
     """What pydantic found, without what it found it in: that may be a secret in the wrong place."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     parts = [place, *(str(part) for part in first["loc"] if str(part) not in ("str", "int", "float", "bool"))]
-    return ConfigurationError(".".join(parts), first["msg"], fix)
+    problem = "is no setting" if first["type"] == "extra_forbidden" else first["msg"]
+    return ConfigurationError(".".join(parts), problem, fix)
 
 
 def _text(value: str | float | bool) -> str:

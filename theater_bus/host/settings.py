@@ -119,7 +119,7 @@ class HostSettings(BaseSettings):
     def bus(self) -> BusSettings:
         """The part that the bus needs."""
         tls = None
-        if self.tls_ca or self.tls_cert or self.tls_hostname or self.tls_handshake_first:
+        if self.tls_ca or self.tls_cert or self.tls_key or self.tls_hostname or self.tls_handshake_first:
             tls = TlsSettings(self.tls_ca, self.tls_cert, self.tls_key, self.tls_hostname, self.tls_handshake_first)
         return BusSettings(
             servers=self.servers,

@@ -317,6 +317,7 @@ _SITE = ("actor", "namespace", "host", "trace_id", "span_id")
 _LOGS = (
     LogEvent("host.started", "info", "A host serves.", ("host", "namespace", "server")),
     LogEvent("host.stopped", "info", "A host stopped.", ("host", "reason", "seconds")),
+    LogEvent("settings.ignored", "warning", "A variable THEATER_BUS_… names no setting.", ("host", "reason", "fix")),
     LogEvent("host.draining", "info", "A host finishes what runs and takes nothing new.", ("host", "count")),
     LogEvent("actor.started", "info", "An actor's lanes are subscribed.", (*_SITE, "package", "seconds")),
     LogEvent("actor.cut", "info", "An actor gets less than its manifest asks for.", (*_SITE, "reason")),

@@ -14,6 +14,7 @@ from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
+from theater_bus.core.wire.identity import is_name
 from theater_bus.errors import ConfigurationError
 from theater_bus.telemetry.definition import Registry, UnregisteredName
 from theater_bus.telemetry.function import ActorAttributes, FunctionSpec, method_of
@@ -90,6 +91,8 @@ class Telemetry:
             raise ConfigurationError(
                 "telemetry.actors", f"{len(actors)} are listed", f"list {LISTED_ACTORS_MAX} at most"
             )
+        if wrong := [actor for actor in actors if not is_name(actor)]:
+            raise ConfigurationError("telemetry.actors", f"{wrong[0]!r:.80} is no id of an actor", "list ids")
         self.level: Level = level
         self.host_id = host_id
         self.registry = registry.copy()

@@ -190,6 +190,7 @@ ELSEWHERE = {
     "log event outbox.undelivered",
     "log event actor.orphaned",
     "log event actor.cut",
+    "log event settings.ignored",
     "log event approval.wanted",
     "log event approval.decided",
 }

@@ -143,6 +143,17 @@ def test_what_cannot_be_understood_ends_with_2_and_three_lines(
     assert [line.split(":")[0] for line in captured.err.splitlines()] == ["error", "  why", "  Fix"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "told"), [("TLS_HANDSHAKE_FIRST", "maybe", "neither yes nor no"), ("TLS_KEY", "k.pem", "a pair")]
+)
+def test_a_variable_that_cannot_be_used_is_refused(
+    name: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(f"THEATER_BUS_{name}", value)
+    assert run(["ps", "--server", "nats://127.0.0.1:1"]) == 2
+    assert told in capsys.readouterr().err
+
+
 def test_a_bug_ends_with_70_and_no_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
 ) -> None:

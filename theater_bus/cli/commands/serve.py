@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import click
 from click.core import ParameterSource
@@ -156,6 +157,7 @@ def command(
     if not embedded and context.get_parameter_source("port") is ParameterSource.COMMANDLINE:
         raise UsageProblem("--port is that of the embedded server", "add --embedded, or name the server with --server")
     if otlp:
+        _check_endpoint(otlp)
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = otlp
     given: dict[str, Any] = {
         "data_dir": data,
@@ -172,6 +174,16 @@ def command(
         _run(_serve(invocation, wanted, {name: value for name, value in given.items() if value is not None}))
     finally:
         logging.close()
+
+
+def _check_endpoint(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageProblem(f"--otlp {url!r} is no address of a collector", "write http://HOST:4318")
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
@@ -233,6 +245,7 @@ def _settings(invocation: Invocation, given: dict[str, Any], server: EmbeddedSer
     """The host's settings: what was typed, then the variables, then defaults. Raises `ConfigurationError`."""
     from pydantic import ValidationError
 
+    from theater_bus.cli.variables import PREFIX
     from theater_bus.errors import ConfigurationError
     from theater_bus.host.settings import HostSettings
 
@@ -249,18 +262,29 @@ def _settings(invocation: Invocation, given: dict[str, Any], server: EmbeddedSer
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(map(str, first["loc"])) or "settings"
+        told, _, fix = first["msg"].removeprefix("Value error, ").partition(" Fix: ")
+        if first["type"] == "string_pattern_mismatch":
+            told, fix = "is not a name", "use 1 to 64 of the characters A-Z a-z 0-9 _ -"
+        fix = f"{fix}, in" if fix else "correct"
         raise ConfigurationError(
-            name, f"{first['msg']} (found {first['input']!r:.60})", f"correct the option or THEATER_BUS_{name.upper()}"
+            name, f"{told} (found {str(first['input'])!r:.60})", f"{fix} the option or {PREFIX}{name.upper()}"
         ) from None
 
 
 async def _start(stack: AsyncExitStack, settings: HostSettings, wanted: _Wanted) -> tuple[Host, Telemetry]:
+    from theater_bus.cli.variables import settings_variables, strays
     from theater_bus.host.host import Host
     from theater_bus.telemetry import Telemetry
 
     telemetry = Telemetry.from_environment(
         service_name="theater-bus-host", level=wanted.level, actors=wanted.listed, host_id=settings.host_id
     )
+    for stray in strays(os.environ, settings_variables(), settings.config):
+        reason, fix = (
+            f"{stray} names no setting",
+            "correct it or leave it out; docs/reference/host-settings.md lists all",
+        )
+        telemetry.event("settings.ignored", host=settings.host_id, reason=reason, fix=fix)
     if settings.data_dir is not None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     host = await Host.start(settings, telemetry=telemetry)
