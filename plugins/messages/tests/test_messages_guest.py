@@ -209,6 +209,27 @@ async def test_requests_beyond_the_bound_are_refused(start_host: Any) -> None:
     asked.cancel()
 
 
+async def test_requests_that_waited_together_keep_the_bound_too(start_host: Any, eventually: Any) -> None:
+    host = await start_host(installed=["messages"])
+    b = await host.spawn(GUEST, id="b", capabilities={"messages": {"outstanding": 2}})
+    others = [await host.spawn(GUEST, id=f"a{number}") for number in range(5)]
+    await b.pause()
+    asked = [asyncio.ensure_future(do(one, "request b later")) for one in others]
+    await eventually(lambda: len(host.host.actors["b"].mailbox) == 5)
+    await b.resume()
+    # Three are told that they are too many, and two wait.
+    done, waiting = set[Any](), set[Any](asked)
+    while len(waiting) > 2:
+        now, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        done |= now
+    for one in done:
+        with pytest.raises(GuestError, match=r"overloaded: 2 requests .* messages\.outstanding"):
+            await one
+    for id in str(await do(b, "list")).split():
+        await do(b, f"respond {id} answer")
+    assert [await one for one in waiting] == ["answer", "answer"]
+
+
 async def test_callers_that_nobody_proves_are_refused_where_that_is_asked_for(start_host: Any) -> None:
     host = await start_host(installed=["messages"])
     a = await host.spawn(GUEST, id="a")

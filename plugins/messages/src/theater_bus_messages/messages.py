@@ -75,7 +75,7 @@ class Messages(Capability):
         super().__init__(context, settings)
         self._registered = False
         self._conversations = Conversations()
-        self._requests = Requests(context.clock, context.snapshot_changed)
+        self._requests = Requests(context.clock, settings.outstanding, context.snapshot_changed)
         self._calls = CallQueue(context, WAITING)
         self._presence = Presence(context, self._conversations, settings.check_ms, self._end)
 
@@ -218,13 +218,8 @@ class Messages(Capability):
     def peer_request(self, request: PeerRequest, msg: bytes) -> Callback:
         """A request; `handle-request` answers with the response, or with none to answer later."""
         handler = self._handler("handle-request")
-        if len(self._requests) >= self.settings.outstanding and not request.is_repeat:
-            raise Overloaded(
-                f"{self.settings.outstanding} requests of this actor wait for their answers, all that "
-                "messages.outstanding allows",
-                bound="messages.outstanding",
-                limit=self.settings.outstanding,
-            )
+        if not request.is_repeat:
+            self._requests.check_room()
         id = request_id(request)
         return Callback(handler, [id, msg], answer=_response, later=partial(self._requests.defer, id, request))
 

@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from typing import Any, Literal
 
 from theater_bus import ActorError
 from theater_bus.capability import PeerReply, PeerRequest, TimeSource
-from theater_bus.errors import Cancelled
+from theater_bus.errors import Cancelled, Overloaded
 
 __all__ = ["Outstanding", "Requests", "request_id"]
 
@@ -41,10 +41,11 @@ class Outstanding:
 
 
 class Requests:
-    """Those of one actor. `changed` is called when what survives has changed."""
+    """Those of one actor, at most `most`. `changed` is called when what survives has changed."""
 
-    def __init__(self, clock: TimeSource, changed: Callable[[], None]) -> None:
+    def __init__(self, clock: TimeSource, most: int, changed: Callable[[], None]) -> None:
         self._clock = clock
+        self._most = most
         self._changed = changed
         self._all: dict[str, Outstanding] = {}
         self._answered: OrderedDict[str, bytes | ActorError] = OrderedDict()
@@ -62,8 +63,21 @@ class Requests:
         found = self._all.get(id)
         return None if found is None or found.is_settling else found
 
+    def check_room(self, ran: Literal["never", "committed"] = "never") -> None:
+        """Raise `Overloaded` where no more may wait; `ran` is what became of the request."""
+        if len(self._all) >= self._most:
+            raise Overloaded(
+                f"{self._most} requests of this actor wait for their answers, all that messages.outstanding allows",
+                ran=ran,
+                bound="messages.outstanding",
+                limit=self._most,
+            )
+
     def defer(self, id: str, request: PeerRequest, reply: PeerReply) -> None:
-        """The guest answers later; a repeat gets the answer that is known, or waits too."""
+        """The guest answers later; a repeat gets the answer that is known, or waits too.
+
+        The bound holds here again: those that waited in the mailbox together found it free.
+        """
         known = self._answered.get(id)
         if known is not None:
             _give(reply, known)
@@ -73,6 +87,11 @@ class Requests:
             reply.refuse(Cancelled("this request was taken, and is not outstanding any more", ran="committed"))
             return
         if found is None:
+            try:
+                self.check_room(ran="committed")
+            except Overloaded as full:
+                reply.refuse(full)
+                return
             left_s = request.deadline - asyncio.get_running_loop().time()
             found = Outstanding(id, self._clock.unix_ns() // 1_000_000 + round(left_s * 1000))
             self._keep(found)
