@@ -186,7 +186,8 @@ class CapabilityBus(Protocol):
     def publish(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
         """Send a message. Where `reply` is given, answers go there, and `subscribe` must allow it.
 
-        Raises `PermissionDenied`, `TooLarge`, `Overloaded`, `ConnectionLost`, `ConfigurationError` (no subject).
+        Raises `PermissionDenied`, `TooLarge`, `Overloaded`, `ConnectionLost`, `ConfigurationError` (no subject, no
+        header).
         """
 
     def queue(self, subject: str, data: bytes, *, reply: str = "", headers: Mapping[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ subscribed ends with the actor, also when its capability forgets to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from theater_bus.capability import (
 )
 from theater_bus.core.grants import STRINGS, Kind
 from theater_bus.core.wire.subjects import ROOT
-from theater_bus.errors import OperationTimeout, PermissionDenied, TheaterError
+from theater_bus.errors import ConfigurationError, OperationTimeout, PermissionDenied, TheaterError
 
 if TYPE_CHECKING:
     from theater_bus.capability import CapabilityBus
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["ActorBus", "Reserved"]
 
 RESERVED_HEADERS = ("nats-", "theater-")
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_HEADER_VALUE = re.compile(r"[^\r\n\0]*")
 TRACE_HEADERS = ("traceparent", "tracestate")
 CONSUMER_PENDING = 64
 """Messages that a consumer of ours may have out at a time: as many as a capability may enqueue."""
@@ -179,13 +182,22 @@ class ActorBus:
             )
 
     def check_headers(self, given: Mapping[str, str] | None) -> None:
-        """Raise `PermissionDenied` for headers that steer others."""
-        for name in given or ():
+        """Raise `PermissionDenied` for headers that steer others, `ConfigurationError` for what is no header.
+
+        A name is taken as it stands: on its way it loses the space around it, so one with a space becomes another.
+        """
+        for name, value in (given or {}).items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise ConfigurationError("headers", f"{name[:80]!r} is not a header name", "use letters, digits and -")
+            if not _HEADER_VALUE.fullmatch(value):
+                raise ConfigurationError(
+                    "headers", f"the value of {name[:80]} holds a line end or a NUL", "leave it out"
+                )
             if name.lower().startswith(RESERVED_HEADERS):
                 raise PermissionDenied(f"the header {name[:80]!r} steers the server or theater, and is not for actors")
 
     def headers(self, given: Mapping[str, str] | None) -> dict[str, str] | None:
-        """`given` and the trace of the current operation. Raises `PermissionDenied` for headers that steer others."""
+        """`given` and the trace of the current operation. Raises as `check_headers`."""
         self.check_headers(given)
         trace = self._context.trace_headers()
         if not given:

@@ -205,6 +205,31 @@ async def test_what_the_grant_leaves_out_names_it_and_the_line_to_add(start_host
     assert (await actor.get_status()).phase == "running"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (" Nats-Rollup", "all"),
+        ("Nats-Rollup\t", "all"),
+        ("\nTheater-Op", "all"),
+        ("a\r\nNats-Rollup", "all"),
+        ("a: b", ""),
+        ("", ""),
+        ("ü", ""),
+        ("a", "b\r\nNats-Rollup: all"),
+        ("a", "\n"),
+        ("a", "\0"),
+    ],
+)
+async def test_no_header_becomes_another_one_on_its_way(start_host: Any, client: Any, name: str, value: str) -> None:
+    heard = await client.subscribe("orders.>")
+    await client.flush()
+    _, _, actor = await spawn(start_host, publish=["orders.>"])
+    with pytest.raises(GuestError, match=r"headers: .*(is not a header name|holds a line end or a NUL)"):
+        await call(actor, "publish", "orders.new", "", [[name, value]])
+    await call(actor, "publish", "orders.last", "", [["x-a", "b"]])
+    assert (await heard.next_msg(20)).subject == "orders.last"
+
+
 async def test_a_subscription_hears_answers_and_ends_with_its_actor(start_host: Any, client: Any) -> None:
     host, capability, actor = await spawn(start_host, subscribe=["news.>"])
     await call(actor, "listen", "news.*", "group")
