@@ -74,14 +74,15 @@ def spawn(start_host: Any, handlers: type[Handlers]) -> SpawnActor:
         *,
         id: str = "a",
         host: Any = None,
+        cls: type[Capability] = handlers,
         chain: str = "memory",
         limits: dict[str, int] | None = None,
         mailbox: dict[str, int] | None = None,
         **settings: Any,
     ) -> Any:
         if host is None:
-            host = await start_host(Nats, handlers)
-        package = await asyncio.to_thread(relay_guest, Nats, handlers=handlers)
+            host = await start_host(Nats, cls)
+        package = await asyncio.to_thread(relay_guest, Nats, handlers=cls)
         capabilities = {"nats": settings, "handlers": {}}
         tables = {
             "capabilities": capabilities,

@@ -9,6 +9,7 @@ from typing import Any
 import nats.errors
 import pytest
 
+from theater_bus.capability import CapabilityError
 from theater_bus.errors import FunctionNotFound, GuestError, Internal
 from theater_bus.testing import running_host
 from theater_bus_nats import Nats
@@ -84,6 +85,31 @@ async def test_an_answer_that_is_refused_can_be_given_anew(spawn: Any, client: A
     await call(actor, "respond", id, [["a", "1"]], b"5")
     answer = await asking
     assert (answer.data, answer.headers["a"]) == (b"5", "1")
+
+
+async def test_an_answer_that_left_with_an_err_is_the_one_answer(spawn: Any, client: Any, handlers: Any) -> None:
+    class Answering(handlers):  # type: ignore[misc]
+        """Answers a message and then fails, with an `err` of the guest."""
+
+        pact = handlers.pact.replace("exports {", '@queued: list<string> = ["handle-message"]\n    exports {')
+        got = handlers.got
+
+        def handle_message(self, state: int, message: dict[str, Any]) -> list[int]:
+            self.got.put_nowait(message)
+            if message["subject"] == "fail":
+                self.context.capability("nats").respond(message["data"].decode(), [], b"the answer")
+                raise CapabilityError("as I was told")
+            return [state + 1]
+
+    _, actor = await spawn(cls=Answering, subscribe=["prices", "fail"])
+    await call(actor, "subscribe", "service", "prices", None)
+    await call(actor, "subscribe", "failing", "fail", None)
+    asking = asyncio.create_task(client.request("prices", b"", timeout=20))
+    id = (await handlers.got.get())["id"]
+    await client.publish("fail", id.encode())
+    assert (await asking).data == b"the answer"
+    with pytest.raises(GuestError, match="waits for a reply"):
+        await call(actor, "respond", id, [], b"twice")
 
 
 async def test_a_publish_leaves_with_its_operation_and_not_without(spawn: Any, client: Any) -> None:

@@ -83,7 +83,7 @@ class Nats(Capability):
         message = self._inbound.reply_to(id)
         if message is None:
             raise CapabilityError(f"no message {id!r:.80} waits for a reply: it wanted none, has one, or came long ago")
-        self.context.on_operation_end(partial(self._was_answered, id, message))
+        self.context.on_operation_end(partial(self._was_answered, id, message), kept=True)
         try:
             with refusals():
                 self.context.bus.queue_response(message, data, headers=_map(headers))
@@ -98,8 +98,8 @@ class Nats(Capability):
             kept = await self.context.bus.streams.publish(subject, data, headers=_map(headers), id=key)
         return kept.stream, kept.sequence, kept.duplicate
 
-    def _was_answered(self, id: str, message: BusMessage, took_effect: bool) -> None:
-        if not took_effect:
+    def _was_answered(self, id: str, message: BusMessage, is_sent: bool) -> None:
+        if not is_sent:
             self._inbound.restore_reply(id, message)
 
     # -- listening -----------------------------------------------------------------------------------------------------
