@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import dataclass
 
 from nats.errors import Error
 from nats.errors import TimeoutError as NatsTimeout
 from nats.js.api import KeyValueConfig
-from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError, NoKeysError, NotFoundError
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError, NotFoundError
 from nats.js.kv import KeyValue
 
 from theater_bus.bus.connection import Connection
-from theater_bus.bus.jetstream import JetStream
+from theater_bus.bus.jetstream import REQUEST_S, JetStream
 from theater_bus.bus.lifeline import ConnectionEvent
 from theater_bus.errors import ConfigurationError, TooLarge, Unavailable
 
@@ -24,7 +24,10 @@ __all__ = ["Entry", "KeyValueBucket", "check_key"]
 KEY_CHARACTERS = 512
 LOOK_S = 1.0
 """How often a watcher looks whether its connection was lost."""
+LIST_S = 30.0
+"""How long all keys of a bucket may take to arrive."""
 _KEY = re.compile(r"(?![.])[-/_=.a-zA-Z0-9]+(?<![.])")
+_PREFIX = re.compile(r"(?![.])[-/_=.a-zA-Z0-9]+")
 _PATTERN = re.compile(r"(?![.])[-/_=.a-zA-Z0-9*>]+(?<![.])")
 _HEADER_BYTES = 256
 """What JetStream's own headers may add to a value."""
@@ -111,14 +114,33 @@ class KeyValueBucket:
                     return False
                 raise
 
-    async def keys(self, prefix: str = "") -> list[str]:
-        """The keys that begin with `prefix`, sorted."""
-        async with self._translated("listed in"):
+    async def keys(
+        self, prefix: str = "", *, accept: Callable[[str], bool] | None = None, most: int | None = None
+    ) -> list[str]:
+        """The keys that begin with `prefix` and that `accept` takes, sorted. Raises `TooLarge` for more than `most`.
+
+        The server sends those that share the whole tokens of the prefix, without their values.
+        """
+        if prefix and (_PREFIX.fullmatch(prefix) is None or ".." in prefix or len(prefix) > KEY_CHARACTERS):
+            return []  # no key begins like that
+        tokens = prefix.rpartition(".")[0]
+        found: list[str] = []
+        async with self._translated("listed in", LIST_S):
+            bucket = await self._bucket()
+            watcher = await bucket.watch(f"{tokens}.>" if tokens else ">", ignore_deletes=True, meta_only=True)
             try:
-                found = await (await self._bucket()).keys()
-            except NoKeysError:
-                return []
-        return sorted(key for key in found if key.startswith(prefix))
+                async for entry in watcher:
+                    if entry is None:  # that was the last one
+                        break
+                    if not entry.key.startswith(prefix) or (accept is not None and not accept(entry.key)):
+                        continue
+                    if most is not None and len(found) >= most:
+                        raise TooLarge(f"more than {most} keys of {self.name} begin with {prefix!r}", limit=most)
+                    found.append(entry.key)
+            finally:
+                with suppress(Error, OSError):  # the server ends what nobody listens to by itself
+                    await watcher.stop()  # type: ignore[no-untyped-call]
+        return sorted(found)
 
     async def watch(self, pattern: str = ">") -> AsyncGenerator[Entry | None, None]:
         """What is there now, then None once, then every change as it comes; ends with its iterator.
@@ -197,9 +219,11 @@ class KeyValueBucket:
         self._kv, self._context = found, context
         return found
 
-    def _translated(self, what: str) -> AbstractAsyncContextManager[None]:
+    def _translated(self, what: str, within_s: float = REQUEST_S) -> AbstractAsyncContextManager[None]:
         return self._jetstream.translated(
-            f"{what} the key-value bucket {self.name}", "check that JetStream has space, and that this user may use it"
+            f"{what} the key-value bucket {self.name}",
+            "check that JetStream has space, and that this user may use it",
+            within_s,
         )
 
 

@@ -75,8 +75,10 @@ class KeyValue(Protocol):
     async def delete(self, key: str, revision: int | None = None) -> bool:
         """Delete a key, with `revision` only if that is the newest one. False where it is not."""
 
-    async def keys(self, prefix: str = "") -> list[str]:
-        """The keys that begin with `prefix`, sorted."""
+    async def keys(
+        self, prefix: str = "", *, accept: Callable[[str], bool] | None = None, most: int | None = None
+    ) -> list[str]:
+        """The keys that begin with `prefix` and that `accept` takes, sorted. Raises `TooLarge` for more than `most`."""
 
     def watch(self, pattern: str = ">") -> AsyncGenerator[KeyValueEntry | None, None]:
         """What is there now, then None once, then every change as it comes. `pattern` as in subjects.

@@ -76,6 +76,41 @@ async def test_what_is_no_key_is_refused_before_anything_is_sent(connect: Connec
             await call
 
 
+async def test_keys_are_listed_by_prefix_as_far_as_they_are_wanted(connect: Connect, name: str) -> None:
+    bucket = KeyValueBucket(await connect(), name)
+    await bucket.open(create=True)
+    assert await bucket.keys() == []
+    keys = ["user", "user.a", "user.a.1", "user.a.2", "user.ab", "user.b.1", "users.a"]
+    for key in keys:
+        await bucket.put(key, b"1")
+    for prefix in (
+        "",
+        "u",
+        "user",
+        "user.",
+        "user.a",
+        "user.a.",
+        "user.a.2",
+        "user.c",
+        "v",
+        "user.a.2.",
+        "/",
+        "users.a",
+    ):
+        assert await bucket.keys(prefix) == [key for key in keys if key.startswith(prefix)]
+    for prefix in ("*", ">", "user.*", "user.>", ".", ".user", "user..a", "user. a", "user.\0", "ä", "u" * 513):
+        assert await bucket.keys(prefix) == []
+    assert await bucket.keys("user.", accept=lambda key: key.endswith("1"), most=2) == ["user.a.1", "user.b.1"]
+    with pytest.raises(TooLarge, match=rf"more than 1 keys of {name} begin with 'user\.'"):
+        await bucket.keys("user.", accept=lambda key: key.endswith("1"), most=1)
+    with pytest.raises(TooLarge):
+        await bucket.keys("users", most=0)
+    await bucket.delete("user.a.1")
+    assert await bucket.keys("user.a.", most=1) == ["user.a.2"]
+    await bucket.delete("user.a.2")
+    assert await bucket.keys("user.a.", most=0) == []
+
+
 async def test_a_bucket_that_is_missing_and_a_value_that_is_too_large_say_what_to_do(
     connect: Connect, name: str
 ) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from theater_bus.capability import NUMBER, STRINGS, SUBJECTS, Capability, CapabilityError, Context, KeyValue, refusals
 from theater_bus.capability import Settings as BaseSettings
+from theater_bus.errors import TooLarge
 from theater_bus_kv.watching import HANDLE, Bounds, Watch, Watching, shown
 
 __all__ = ["Kv"]
@@ -87,15 +88,16 @@ class Kv(Capability):
 
     async def keys(self, bucket: str, prefix: str) -> list[str]:
         """The keys that begin with this prefix, those that may be read."""
+        most, read = self.settings.keys, SUBJECTS.read(self.settings.read)
         with refusals():
-            found = await (await self._bucket(bucket)).keys(prefix)
-        allowed = [key for key in found if self._allows("read", key)]
-        if len(allowed) > self.settings.keys:
-            raise CapabilityError(
-                f"{len(allowed)} keys of {bucket} begin with {prefix!r}, more than the grant kv.keys = "
-                f"{self.settings.keys}. Fix: ask for a longer prefix, or `keys = {len(allowed)}` in [capabilities.kv]"
-            )
-        return allowed
+            found = await self._bucket(bucket)
+            try:
+                return await found.keys(prefix, accept=read.allows, most=most)
+            except TooLarge as error:
+                raise CapabilityError(
+                    f"more keys of {bucket} begin with {prefix!r:.200} than the grant kv.keys = {most} allows. Fix: "
+                    f"ask for a longer prefix, or `keys = {2 * most or 1}` in [capabilities.kv]"
+                ) from error
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
