@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from theater_bus.engine import wat2wasm
+from theater_bus.testing.broken import broken, broken_names
 from theater_bus.testing.guests import guest, guests_folder
 
 from .conftest import quick, run
@@ -68,6 +69,19 @@ def test_inspect_names_an_import_that_nobody_provides(tmp_path: Path) -> None:
     made = tmp_path / "it.wasm"
     assert quick("build", str(source), "--out", str(made)).code == 0
     assert "no installed plugin offers it" in quick("inspect", str(made)).out
+
+
+@pytest.mark.parametrize("name", [name for name in broken_names() if name not in ("lying-types", "component")])
+def test_inspect_does_not_call_a_broken_module_one_that_a_host_can_run(name: str, tmp_path: Path) -> None:
+    (tmp_path / "it.wasm").write_bytes(broken(name))
+    done = quick("inspect", str(tmp_path / "it.wasm"))
+    if name in ("huge-memory", "start-trap"):  # limits of the actor, and what only running it shows
+        assert "verdict        a host can run it" in done.out
+        return
+    verdict = done.out[done.out.index("verdict") :]
+    assert "Fix:" in verdict or "only a host can run it" in verdict
+    assert done.code == (0 if name in ("differing-import", "unknown-import") else 1)
+    assert "not a WebAssembly module: not" not in done.out
 
 
 def test_build_makes_the_module_of_the_tests(tmp_path: Path) -> None:

@@ -41,7 +41,8 @@ class ModuleInfo:
     """What a binary says about itself. `problem` is why this host would refuse it, empty when it would not.
 
     `world` is what a component imports and exports, None for a module. `metadata` is the blob found in its data
-    without running it; only `__pack_types` tells for certain. `exports` are (name, kind), `sections` (name, bytes).
+    without running it; only `__pack_types` tells for certain. `exports` are (name, kind), `sections` (name, bytes),
+    `callables` the exports of a module that follow the calling convention.
     """
 
     sha256: str
@@ -54,6 +55,7 @@ class ModuleInfo:
     metadata: bytes | None
     problem: str
     world: World | None = None
+    callables: tuple[str, ...] = ()
 
 
 def inspect(wasm: bytes) -> ModuleInfo:
@@ -81,6 +83,7 @@ def inspect(wasm: bytes) -> ModuleInfo:
         memories=outline.memories,
         metadata=metadata,
         problem=problem,
+        callables=tuple(outline.callables()),
     )
 
 

@@ -76,4 +76,4 @@ def read_outline(wasm: bytes) -> Outline:
             start=start,
         )
     except ConfigurationError as error:
-        raise SpawnRefused(f"not a WebAssembly module: {error.problem}. Fix: build or copy it again") from None
+        raise SpawnRefused(f"{error.problem}. Fix: build or copy it again") from None

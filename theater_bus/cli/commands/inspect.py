@@ -25,12 +25,16 @@ __all__ = ["command"]
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """An interface that the module imports: who provides it here, and what stands against that."""
+    """An interface that the module imports: who provides it here, and what stands against that.
+
+    `is_met`: one of them offers it as it is declared.
+    """
 
     interface: str
     functions: tuple[str, ...]
     providers: tuple[tuple[str, str], ...]
     problems: tuple[str, ...]
+    is_met: bool
 
     def as_plain(self) -> dict[str, Any]:
         providers = [{"capability": capability, "plugin": plugin} for capability, plugin in self.providers]
@@ -89,6 +93,7 @@ def command(invocation: Invocation, file: Path) -> int:
 
 def _metadata(info: ModuleInfo) -> tuple[PackageMetadata | None, list[str]]:
     """What the module declares, and why a host would refuse it."""
+    from theater_bus.core.values.export_table import exported_functions
     from theater_bus.core.values.metadata import parse_metadata
     from theater_bus.errors import SpawnRefused
     from theater_bus.host.binding import world_metadata
@@ -99,15 +104,19 @@ def _metadata(info: ModuleInfo) -> tuple[PackageMetadata | None, list[str]]:
     if info.metadata is None:
         if info.generation is not None:
             problems.append(
-                "it carries no metadata, so nothing is known of its functions' types. "
-                "Fix: add it with `theater-bus build`"
+                "it carries no metadata that can be read without running it, so nothing is known of its functions' "
+                "types. Fix: add it with `theater-bus build`"
             )
         return None, problems
     try:
         metadata = parse_metadata(info.metadata)
     except SpawnRefused as error:
         return None, [*problems, error.message]
-    return metadata, [*problems, *metadata.problems]
+    try:
+        exported_functions(metadata, info.callables)
+    except SpawnRefused as error:
+        problems.append(error.message)
+    return metadata, [*problems, *(f"{problem}. Fix: build it again" for problem in metadata.problems)]
 
 
 def _foreign(metadata: PackageMetadata | None, registry: PluginRegistry) -> list[_Need]:
@@ -125,15 +134,14 @@ def _foreign(metadata: PackageMetadata | None, registry: PluginRegistry) -> list
                 functions = [foreign_function(one.cls, interface.name, function) for function in interface.functions]
                 lacking = [f"{one.name} has no function {f.name}" for f in functions if f.key not in offers]
                 names = tuple(function.name for function in functions)
-                found.append(_Need(interface.name, names, ((one.name, one.plugin),), tuple(lacking)))
+                found.append(_Need(interface.name, names, ((one.name, one.plugin),), tuple(lacking), not lacking))
     return found
 
 
 def _needs(
     info: ModuleInfo, metadata: PackageMetadata | None, registry: PluginRegistry, known: Collection[str]
 ) -> list[_Need]:
-    from theater_bus.core.values.codec_wit import wit_function
-    from theater_bus.core.values.contract import ENGINE_MODULES, function_difference
+    from theater_bus.core.values.contract import ENGINE_MODULES
 
     wanted: dict[str, list[str]] = {}
     for module, name in info.imports:
@@ -142,24 +150,36 @@ def _needs(
     declared = {} if metadata is None else {interface.name: interface for interface in metadata.imports}
     needs = []
     for interface, functions in wanted.items():
-        providers, problems = [], []
+        ours = declared.get(interface)
+        providers, problems, is_met = [], [], False
         for capability, offered in registry.providers(interface):
+            fitting = capability.version_for({} if ours is None else {interface: ours})
+            theirs = next((one for one in fitting.interfaces if one.name == interface), offered)
+            found = _differences(functions, ours, theirs, capability.name, info.world is not None)
             providers.append((capability.name, capability.plugin))
-            fitting = capability.version_for({interface: declared[interface]} if interface in declared else {})
-            offered = next((one for one in fitting.interfaces if one.name == interface), offered)
-            for name in functions:
-                theirs = offered.function(name)
-                ours = declared[interface].function(name) if interface in declared else None
-                if theirs is not None and info.world is not None:
-                    theirs = wit_function(theirs)
-                if theirs is None:
-                    problems.append(f"{capability.name} has no function {name}")
-                elif ours is not None and (difference := function_difference(ours, theirs)) is not None:
-                    problems.append(
-                        f"{name}: {difference.path} is {difference.left} here, {difference.right} in {capability.name}"
-                    )
-        needs.append(_Need(interface, tuple(functions), tuple(providers), tuple(problems)))
+            problems += found
+            is_met = is_met or not found
+        needs.append(_Need(interface, tuple(functions), tuple(providers), tuple(problems), is_met))
     return needs
+
+
+def _differences(
+    names: Sequence[str], ours: Interface | None, theirs: Interface, capability: str, is_component: bool
+) -> list[str]:
+    """Why the capability cannot provide these functions as the module declares them."""
+    from theater_bus.core.values.codec_wit import wit_function
+    from theater_bus.core.values.contract import function_difference
+
+    problems = []
+    for name in names:
+        declared, offered = None if ours is None else ours.function(name), theirs.function(name)
+        if offered is not None and is_component:
+            offered = wit_function(offered)
+        if offered is None:
+            problems.append(f"{capability} has no function {name}")
+        elif declared is not None and (difference := function_difference(declared, offered)) is not None:
+            problems.append(f"{name}: {difference.path} is {difference.left} here, {difference.right} in {capability}")
+    return problems
 
 
 def _functions(interfaces: Sequence[Interface]) -> list[dict[str, Any]]:
@@ -196,8 +216,16 @@ def _rows(
         rows.append(("export hashes", "\n".join(hashes) or "none"))
     if info.generation is not None or info.world is not None:
         rows.append(("needs", "\n".join(need.text() for need in needs) or "no capability"))
-    rows.append(("verdict", "\n".join(problems) if problems else "a host can run it"))
+    rows.append(("verdict", "\n".join(problems) or _verdict(needs)))
     return rows
+
+
+def _verdict(needs: Sequence[_Need]) -> str:
+    """Of what nothing stands against but what is installed here."""
+    lacking = [need.interface for need in needs if not need.is_met]
+    if not lacking:
+        return "a host can run it"
+    return f"only a host can run it whose plugins offer, as it is declared here: {', '.join(lacking)}"
 
 
 def _kind(info: ModuleInfo) -> str:

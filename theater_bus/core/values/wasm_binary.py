@@ -74,7 +74,7 @@ class WasmReader:
 
     def refuse(self, problem: str) -> NoReturn:
         """Raise the error for this module."""
-        raise ConfigurationError(self.source, f"not a module that can be used: {problem}")
+        raise ConfigurationError(self.source, f"not a WebAssembly module that can be used: {problem}")
 
     @property
     def done(self) -> bool:

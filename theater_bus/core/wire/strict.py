@@ -121,7 +121,7 @@ def read_msgpack(body: bytes, containers: int | None = None) -> Any:
     except (ValueError, RecursionError) as error:
         if containers is not None and counts and "max_map_len" in str(error):
             _refuse_containers(containers)
-        why = f"nested too deep ({error})" if isinstance(error, _msgpack.StackError) else error
+        why = "nested too deep" if isinstance(error, _msgpack.StackError) else error
         raise SerializationError(f"not valid msgpack: {str(why)[:_SHOWN] or type(why).__name__}") from None
 
 
