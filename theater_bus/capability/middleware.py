@@ -53,7 +53,10 @@ class OperationInfo:
 
 @dataclass(frozen=True, slots=True)
 class HostCall:
-    """One host call as middleware sees it. `input` is the CGRF argument as it lay in guest memory."""
+    """One host call as middleware sees it, of a guest of either kind.
+
+    `input` is CGRF: a single argument as it is, none or several as a tuple.
+    """
 
     actor: str
     interface: str

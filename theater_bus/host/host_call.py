@@ -219,9 +219,8 @@ class HostCalls:
                 answer = bound(data)
                 return answer if isinstance(answer, bytes) else await answer
 
-            return await around_host_call(
-                self._middleware, HostCall(actor_id, function.interface, function.name, data), proceed
-            )
+            call = HostCall(actor_id, function.interface, function.name, function.codec.bare(data))
+            return await around_host_call(self._middleware, call, proceed)
 
         return wrapped
 

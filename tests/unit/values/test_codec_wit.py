@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from theater_bus.core.values.codec import function_codec, tupled_import_codec, value_codec
+from theater_bus.core.values.codec import function_codec, import_codec, tupled_import_codec, value_codec
 from theater_bus.core.values.codec_wit import wit_function, wit_import_codec, wit_type
 from theater_bus.core.values.types import (
     Case,
@@ -117,6 +117,10 @@ def test_a_single_parameter_of_a_component_is_a_tuple_of_one() -> None:
     one = function(TupleOf((Scalar.U8,)))
     data = value_codec(TupleOf((TupleOf((Scalar.U8,)),))).encode([[7]]).standalone()
     assert tupled_import_codec(one).decode_args(data) == [[7]]
+    alone = value_codec(TupleOf((Scalar.U8,))).encode([7]).standalone()
+    assert tupled_import_codec(one).bare(data) == alone, "middleware sees what a module would pass"
+    assert import_codec(one).bare(alone) == alone
+    assert tupled_import_codec(function()).bare(alone) == alone
     exported = function(Scalar.U8)
     tupled, bare = function_codec(exported, False, True), function_codec(exported, False)
     params = tupled.encode_params([7])

@@ -29,12 +29,13 @@ class ImportCodec:
     Guests pass a single argument bare; those that are `tupled` pass a tuple of one.
     """
 
-    __slots__ = ("_decode", "_encode", "_single", "function", "limits")
+    __slots__ = ("_decode", "_encode", "_single", "_wrapped", "function", "limits")
 
     def __init__(self, function: Function, limits: Limits = DEFAULT_LIMITS, *, tupled: bool = False) -> None:
         self.function, self.limits = function, limits
         types = tuple([param.type for param in function.params])
         self._single = len(types) == 1 and not tupled
+        self._wrapped = len(types) == 1 and tupled
         self._decode = compile_decoder(types[0] if self._single else TupleOf(types), Form.PLAIN)
         self._encode = compile_encoder(function.result or Unit(), False)
 
@@ -52,6 +53,14 @@ class ImportCodec:
         except Fault as fault:
             raise self._named(fault).mismatch("params", self.function.name) from None
         return found if isinstance(found, list) and not self._single else [found]
+
+    def bare(self, data: bytes) -> bytes:
+        """The arguments in one form whoever passed them: a single one bare. Raises `SerializationError`."""
+        if not self._wrapped:
+            return data
+        layout = scan(data, self.limits)
+        [only] = children_of(layout.data, layout.offsets[-1])
+        return layout.subtree(only).standalone()
 
     def encode_result(self, plain: object) -> bytes:
         """The answer for the guest, as a complete buffer; `{"ok": x}` or `Ok(x)` where a result is declared.
