@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from runpy import run_path
@@ -13,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from theater_bus.bus import BusSettings, Connection, EmbeddedServer
-from theater_bus.testing.guests import guest
+from theater_bus.testing.guests import Guest, guest
 
 StartServer = Callable[..., Awaitable[EmbeddedServer]]
 Connect = Callable[..., Awaitable[Connection]]
@@ -38,6 +39,12 @@ def kind(request: pytest.FixtureRequest) -> str:
 def wasm_of(kind: str, twin: Callable[[str], bytes]) -> Callable[[str], bytes]:
     """`wasm_of("counter")`: that guest, as each kind in turn."""
     return lambda name: guest(name).wasm if kind == "module" else twin(name)
+
+
+@pytest.fixture
+def guest_of(wasm_of: Callable[[str], bytes]) -> Callable[[str], Guest]:
+    """`guest_of("counter")`: the same, with its manifest."""
+    return lambda name: replace(guest(name), wasm=wasm_of(name))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,9 +1,9 @@
 """For the tests of plugins and actors: a harness without a guest, whole hosts, and guests.
 
 `capability_harness` calls a capability's functions directly; `running_host` gives a server, a host with the plugins
-under test and a client; `relay_guest` makes a guest that passes every call on to a capability; `guest` finds guests by
-name and builds them; `conformance` is a test of all that is asked of every capability. As pytest fixtures:
-`pytest_plugins = ["theater_bus.testing.fixtures"]`.
+under test and a client; `relay_guest` and `relay_component` make guests, one of either kind, that pass every call on to
+a capability; `guest` finds guests by name and builds them; `conformance` is a test of all that is asked of every
+capability. As pytest fixtures: `pytest_plugins = ["theater_bus.testing.fixtures"]`.
 """
 
 from importlib import import_module
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from theater_bus.testing.clock import FakeClock
+    from theater_bus.testing.component_relay import relay_component
+    from theater_bus.testing.components import build_component
     from theater_bus.testing.guests import Guest, build_guest, build_wat, guest
     from theater_bus.testing.harness import CapabilityHarness, HarnessContext, capability_harness
     from theater_bus.testing.relay import relay_guest
@@ -24,12 +26,14 @@ __all__ = [
     "Guest",
     "HarnessContext",
     "RunningHost",
+    "build_component",
     "build_guest",
     "build_wat",
     "capability_harness",
     "conformance",
     "guest",
     "offering",
+    "relay_component",
     "relay_guest",
     "running_host",
 ]
@@ -41,12 +45,14 @@ _HOME = {
     "Guest": "guests",
     "HarnessContext": "harness",
     "RunningHost": "running",
+    "build_component": "components",
     "build_guest": "guests",
     "build_wat": "guests",
     "capability_harness": "harness",
     "conformance": "suite",
     "guest": "guests",
     "offering": "running",
+    "relay_component": "component_relay",
     "relay_guest": "relay",
     "running_host": "running",
 }

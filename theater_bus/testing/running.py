@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import sha256
 from types import SimpleNamespace
@@ -33,16 +33,20 @@ from theater_bus.telemetry import Telemetry
 from theater_bus.testing.guests import Guest
 from theater_bus.testing.relay import relay_guest
 
-__all__ = ["RunningHost", "offering", "running_host"]
+__all__ = ["Relay", "RunningHost", "offering", "running_host"]
+
+Relay = Callable[..., bytes]
+"""Makes the guest that relays to a capability class, as `relay_guest` does."""
 
 
 class RunningHost:
     """What `running_host` gives: `host` (the host itself), `theater` (a client), `url` (the server)."""
 
-    def __init__(self, host: Host, theater: Theater, url: str) -> None:
+    def __init__(self, host: Host, theater: Theater, url: str, relay: Relay = relay_guest) -> None:
         self.host = host
         self.theater = theater
         self.url = url
+        self._relay = relay
         self._spawned: dict[bytes, bytes] = {}
 
     async def spawn(
@@ -56,11 +60,11 @@ class RunningHost:
     ) -> ActorHandle:
         """Start an actor and return its handle. Further arguments are tables and keys of its manifest, over a guest's.
 
-        A capability class is called through a guest that relays to it (`relay_guest`). Raises what the host refuses.
+        A capability class is called through a guest that relays to it (`relay`). Raises what the host refuses.
         """
         if isinstance(package, type):
             manifest.setdefault("capabilities", {package.name: {}})
-            package = await asyncio.to_thread(relay_guest, package)
+            package = await asyncio.to_thread(self._relay, package)
         wasm = package if isinstance(package, bytes) else package.wasm
         tables = {"name": "under-test"} if isinstance(package, bytes) else tomllib.loads(package.manifest_text)
         tables.pop("package", None)
@@ -107,13 +111,15 @@ async def running_host(
     telemetry: Telemetry | None = None,
     hook_bound_s: float = HOOK_BOUND_S,
     clock: TimeSource | None = None,
+    relay: Relay = relay_guest,
     **settings: Any,
 ) -> AsyncIterator[RunningHost]:
     """A host with these plugins, and a client of it; stopped at the end, the server too unless it is given.
 
     `plugins` are modules or objects with hooks, or capability classes; `installed` names installed plugins to load
-    beside them. `clock` is the time that capabilities see, `settings` are those of `HostSettings`. Raises `PluginError`
-    for a plugin that does not load.
+    beside them. `clock` is the time that capabilities see, `relay` makes the guests that stand before capability
+    classes (`relay_guest`, or `relay_component`), `settings` are those of `HostSettings`. Raises `PluginError` for a
+    plugin that does not load.
     """
     extra = [_named(plugin) for plugin in plugins]
     registry = await asyncio.to_thread(PluginRegistry.discover, allow=installed, extra=extra, hook_bound_s=hook_bound_s)
@@ -126,7 +132,7 @@ async def running_host(
         host = await Host.start(chosen, registry=registry, telemetry=telemetry, clock=clock)
         await stack.enter_async_context(host)
         theater = await stack.enter_async_context(connect(server.url, namespace=chosen.namespace))
-        yield RunningHost(host, theater, server.url)
+        yield RunningHost(host, theater, server.url, relay)
 
 
 def offering(*classes: type[Capability]) -> object:

@@ -14,6 +14,12 @@ from theater_bus.testing import guest
 COUNTER = guest("counter")
 
 
+@pytest.fixture
+def kind() -> str:
+    """Who may call is decided before the guest is asked."""
+    return "module"
+
+
 def judge(plugin: Any, decide: Any, ttl_ms: int = 0, name: str = "judge") -> Any:
     return plugin(name, theater_authorizers=lambda: Authorizer(ttl_ms, decide))
 

@@ -34,6 +34,12 @@ interface reach {
 """
 
 
+@pytest.fixture
+def kind() -> str:
+    """What a capability does on NATS does not depend on who asked for it."""
+    return "module"
+
+
 class Reach(Capability):
     """Does on NATS what it is told to."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,9 +27,9 @@ from theater_bus.errors import (
 from theater_bus.telemetry import Telemetry
 from theater_bus.telemetry.conformance import LogCollector, emitted
 from theater_bus.telemetry.registry import REGISTRY
-from theater_bus.testing import guest, relay_guest, running_host
+from theater_bus.testing import build_component, build_wat, running_host
+from theater_bus.testing.running import Relay
 
-CHAOS, RUNTIME, COUNTER = guest("chaos"), guest("runtime"), guest("counter")
 FAILS = 'name = "chaos"\ninitial_state = 0\non_failure = "stop"\n[capabilities.runtime]\n'
 EXITS = 'name = "runtime"\ninitial_state = 0\n[capabilities.runtime]\n'
 COUNTS = 'name = "counter"\ninitial_state = 5\n'
@@ -58,6 +59,7 @@ class Nursery(Capability):
     by_id: ClassVar[dict[str, Nursery]] = {}
     failures: ClassVar[list[str]] = []
     wasm: ClassVar[bytes] = b""
+    counter: ClassVar[bytes] = b""
 
     def __init__(self, context: Context, settings: Any) -> None:
         super().__init__(context, settings)
@@ -75,7 +77,7 @@ class Nursery(Capability):
         self.back.setdefault(self.context.actor.id, []).append(self.children.ids())
 
     async def spawn(self, manifest: str) -> str:
-        wasm = type(self).wasm if "nursery" in manifest else COUNTER.wasm
+        wasm = type(self).wasm if "nursery" in manifest else type(self).counter
         try:
             return await self.children.spawn(ChildSpec(manifest, wasm))
         except ActorError as error:
@@ -99,11 +101,23 @@ class Nursery(Capability):
 
 
 @pytest.fixture
-def nursery() -> type[Nursery]:
+def nursery(relay: Relay, counter: bytes) -> type[Nursery]:
     """A class of its own for every test, so that nothing is shared."""
     made = type("TestNursery", (Nursery,), {"ends": {}, "back": {}, "by_id": {}, "failures": []})
-    made.wasm = relay_guest(made)
+    made.wasm, made.counter = relay(made), counter
     return made
+
+
+@pytest.fixture
+def counter(wasm_of: Callable[[str], bytes]) -> bytes:
+    """The counter, as each kind in turn."""
+    return wasm_of("counter")
+
+
+@pytest.fixture
+def runtime(wasm_of: Callable[[str], bytes]) -> bytes:
+    """The guest that can end itself, as each kind in turn."""
+    return wasm_of("runtime")
 
 
 async def hosted(start_host: Any, nursery: type[Nursery], **settings: Any) -> tuple[Any, Any, Children]:
@@ -113,10 +127,12 @@ async def hosted(start_host: Any, nursery: type[Nursery], **settings: Any) -> tu
     return host, parent, nursery.by_id["parent"].children
 
 
-async def test_a_child_has_its_parent_in_genesis_and_is_listed(start_host: Any, nursery: Any, bodies: Any) -> None:
+async def test_a_child_has_its_parent_in_genesis_and_is_listed(
+    start_host: Any, nursery: Any, counter: Any, bodies: Any
+) -> None:
     host, parent, children = await hosted(start_host, nursery)
     first = (await parent.call_function("spawn", [COUNTS]))[0]["ok"]
-    second = await children.spawn(ChildSpec(COUNTS + 'id = "second"', COUNTER.wasm, state=7))
+    second = await children.spawn(ChildSpec(COUNTS + 'id = "second"', counter, state=7))
     assert children.ids() == [first, second]
     assert second == "second"
     assert await host.theater.actor(second).call_function("get") == 7
@@ -135,9 +151,9 @@ ENDS: dict[str, tuple[Callable[[Any], Any], ChildEnd]] = {
 
 
 @pytest.mark.parametrize("how", sorted(ENDS))
-async def test_each_end_is_told_once(start_host: Any, nursery: Any, eventually: Any, how: str) -> None:
+async def test_each_end_is_told_once(start_host: Any, nursery: Any, runtime: Any, eventually: Any, how: str) -> None:
     host, _, children = await hosted(start_host, nursery)
-    await children.spawn(ChildSpec(EXITS, RUNTIME.wasm), "child")
+    await children.spawn(ChildSpec(EXITS, runtime), "child")
     do, end = ENDS[how]
     await do(host.theater.actor("child"))
     await eventually(lambda: nursery.ends["parent"])
@@ -145,14 +161,16 @@ async def test_each_end_is_told_once(start_host: Any, nursery: Any, eventually: 
     assert children.ids() == []
     with pytest.raises(ActorNotFound, match="'child' is no child of parent, or it has ended"):
         children.state("child")
-    await children.spawn(ChildSpec(EXITS, RUNTIME.wasm), "child")
+    await children.spawn(ChildSpec(EXITS, runtime), "child")
     await host.host.close()
     assert nursery.ends["parent"] == [end, ChildEnd("child", "shutdown")]
 
 
-async def test_a_failure_is_told_with_its_code_and_text(start_host: Any, nursery: Any, eventually: Any) -> None:
+async def test_a_failure_is_told_with_its_code_and_text(
+    start_host: Any, nursery: Any, wasm_of: Any, eventually: Any
+) -> None:
     host, _, children = await hosted(start_host, nursery)
-    await children.spawn(ChildSpec(FAILS, CHAOS.wasm), "child")
+    await children.spawn(ChildSpec(FAILS, wasm_of("chaos")), "child")
     with pytest.raises(ActorError):
         await host.theater.actor("child").call_function("trap", ["unreachable"])
     await eventually(lambda: nursery.ends["parent"])
@@ -161,10 +179,10 @@ async def test_a_failure_is_told_with_its_code_and_text(start_host: Any, nursery
     assert "unreachable" in end.message
 
 
-async def test_stop_waits_and_end_does_not(start_host: Any, nursery: Any, eventually: Any) -> None:
+async def test_stop_waits_and_end_does_not(start_host: Any, nursery: Any, counter: Any, eventually: Any) -> None:
     host, _, children = await hosted(start_host, nursery)
     for child in ("a", "b", "c"):
-        await children.spawn(ChildSpec(COUNTS, COUNTER.wasm), child)
+        await children.spawn(ChildSpec(COUNTS, counter), child)
     await children.stop("a")
     assert ("a" in host.host.actors, nursery.ends["parent"]) == (False, [ChildEnd("a", "shutdown")])
     children.end("b", at_once=True)
@@ -177,12 +195,12 @@ async def test_stop_waits_and_end_does_not(start_host: Any, nursery: Any, eventu
     }
 
 
-async def test_only_own_children_can_be_named(start_host: Any, nursery: Any) -> None:
+async def test_only_own_children_can_be_named(start_host: Any, nursery: Any, counter: Any) -> None:
     host, _, children = await hosted(start_host, nursery)
     await host.spawn(nursery, id="other", capabilities=HAS)
-    await host.spawn(COUNTER, id="stranger")
+    await host.spawn(counter, id="stranger", initial_state=0)
     theirs = nursery.by_id["other"].children
-    await theirs.spawn(ChildSpec(COUNTS, COUNTER.wasm), "theirs")
+    await theirs.spawn(ChildSpec(COUNTS, counter), "theirs")
     assert (children.ids(), theirs.ids()) == ([], ["theirs"])
     for name in ("theirs", "stranger", "parent", "other", "", "../x", "x" * 100):
         for ask in (children.state, children.end, lambda one: children.watch(one, print)):
@@ -195,74 +213,82 @@ async def test_only_own_children_can_be_named(start_host: Any, nursery: Any) -> 
     assert sorted(host.host.actors) == ["other", "parent", "stranger", "theirs"]
 
 
-async def test_a_child_gets_no_more_than_its_parent_has(start_host: Any, nursery: Any) -> None:
+async def test_a_child_gets_no_more_than_its_parent_has(start_host: Any, nursery: Any, runtime: Any) -> None:
     host = await start_host(nursery, installed=["runtime"])
     await host.spawn(nursery, id="poor", capabilities={"nursery": {}})
     with pytest.raises(SpawnRefused, match=r"'runtime' is not granted by the parent"):
-        await nursery.by_id["poor"].children.spawn(ChildSpec(EXITS, RUNTIME.wasm))
+        await nursery.by_id["poor"].children.spawn(ChildSpec(EXITS, runtime))
     assert sorted(host.host.actors) == ["poor"]
     assert nursery.ends["poor"] == []
 
 
 @pytest.mark.parametrize(
-    ("spec", "error", "problem"),
+    ("manifest", "given", "error", "problem"),
     [
-        (ChildSpec("", COUNTER.wasm), SpawnRefused, "the child's manifest: .?name.? is missing"),
-        (ChildSpec("\0", COUNTER.wasm), SpawnRefused, "the child's manifest: not TOML"),
-        (ChildSpec('name = "../x"', COUNTER.wasm), SpawnRefused, "the child's manifest:1: name"),
-        (ChildSpec('name = "x"\nid = "parent"', COUNTER.wasm, state=1), ActorExists, "an actor 'parent' lives already"),
-        (ChildSpec(COUNTS, b""), SpawnRefused, "not WebAssembly"),
-        (ChildSpec(COUNTS, COUNTER.wasm, state="seven"), SpawnRefused, "the initial state does not fit"),
-        (ChildSpec(COUNTS, COUNTER.wasm, cgrf=b"junk"), SpawnRefused, "the initial state does not fit"),
-        (ChildSpec(COUNTS + '[chain]\ndurability = "file"', COUNTER.wasm), SpawnRefused, "without its parent"),
+        ("", {}, SpawnRefused, "the child's manifest: .?name.? is missing"),
+        ("\0", {}, SpawnRefused, "the child's manifest: not TOML"),
+        ('name = "../x"', {}, SpawnRefused, "the child's manifest:1: name"),
+        ('name = "x"\nid = "parent"', {"state": 1}, ActorExists, "an actor 'parent' lives already"),
+        (COUNTS, {"package": b""}, SpawnRefused, "not WebAssembly"),
+        (COUNTS, {"state": "seven"}, SpawnRefused, "the initial state does not fit"),
+        (COUNTS, {"cgrf": b"junk"}, SpawnRefused, "the initial state does not fit"),
+        (COUNTS + '[chain]\ndurability = "file"', {}, SpawnRefused, "without its parent"),
     ],
 )
 async def test_a_wrong_spec_is_refused_and_leaves_nothing(
-    start_host: Any, nursery: Any, tmp_path: Path, spec: ChildSpec, error: type[ActorError], problem: str
+    start_host: Any,
+    nursery: Any,
+    counter: bytes,
+    tmp_path: Path,
+    manifest: str,
+    given: dict[str, Any],
+    error: type[ActorError],
+    problem: str,
 ) -> None:
     host, _, children = await hosted(start_host, nursery, data_dir=tmp_path)
+    spec = replace(ChildSpec(manifest, counter), **given)
     with pytest.raises(error, match=problem):
         await children.spawn(spec)
     assert (children.ids(), sorted(host.host.actors)) == ([], ["parent"])
     assert host.host.actors["parent"].household.count == 0
 
 
-async def test_a_resumed_child_goes_on_from_the_state_of_another(start_host: Any, nursery: Any) -> None:
+async def test_a_resumed_child_goes_on_from_the_state_of_another(start_host: Any, nursery: Any, runtime: Any) -> None:
     host, _, children = await hosted(start_host, nursery)
-    await children.spawn(ChildSpec(EXITS, RUNTIME.wasm), "first")
+    await children.spawn(ChildSpec(EXITS, runtime), "first")
     await host.theater.actor("first").call_function("log", ["x"])
     state = children.state("first")
     assert state is not None
-    await children.spawn(ChildSpec(EXITS, RUNTIME.wasm, cgrf=state, resumed=True), "second")
+    await children.spawn(ChildSpec(EXITS, runtime, cgrf=state, resumed=True), "second")
     assert children.state("second") == state
     functions = [event.type for event in await host.theater.actor("second").get_chain().all()]
     assert functions == ["genesis"]
 
 
-async def test_descendants_are_bounded_over_all_generations(start_host: Any, nursery: Any) -> None:
+async def test_descendants_are_bounded_over_all_generations(start_host: Any, nursery: Any, counter: Any) -> None:
     host, _, children = await hosted(start_host, nursery)
     children.limit(descendants=3, stop_s=5.0)
     await children.spawn(ChildSpec('name = "m"\nid = "middle"\n[capabilities.nursery]', nursery.wasm))
     below = nursery.by_id["middle"].children
-    await below.spawn(ChildSpec(COUNTS, COUNTER.wasm), "a")
-    await below.spawn(ChildSpec(COUNTS, COUNTER.wasm), "b")
+    await below.spawn(ChildSpec(COUNTS, counter), "a")
+    await below.spawn(ChildSpec(COUNTS, counter), "b")
     with pytest.raises(Overloaded, match="there are 3 actors below parent, as many as the grant supervisor") as refused:
-        await below.spawn(ChildSpec(COUNTS, COUNTER.wasm))
+        await below.spawn(ChildSpec(COUNTS, counter))
     assert "`descendants = 4` in [capabilities.supervisor] of parent" in refused.value.message
     with pytest.raises(Overloaded):
-        await children.spawn(ChildSpec(COUNTS, COUNTER.wasm))
+        await children.spawn(ChildSpec(COUNTS, counter))
     await children.stop("middle")
     assert host.host.actors["parent"].household.count == 0
     assert sorted(host.host.actors) == ["parent"]
 
 
 async def test_children_end_before_their_parent_and_spawns_under_way_too(
-    start_host: Any, nursery: Any, eventually: Any
+    start_host: Any, nursery: Any, counter: Any, eventually: Any
 ) -> None:
     order: list[str] = []
     host, parent, children = await hosted(start_host, nursery)
     await children.spawn(ChildSpec('name = "m"\nid = "middle"\n[capabilities.nursery]', nursery.wasm))
-    await nursery.by_id["middle"].children.spawn(ChildSpec(COUNTS, COUNTER.wasm), "leaf")
+    await nursery.by_id["middle"].children.spawn(ChildSpec(COUNTS, counter), "leaf")
     for actor in host.host.actors.values():
         actor.phases._observer = lambda _, after, id=actor.identity.id: order.append(f"{id} {after.value}")
     await parent.shutdown(wait=True)
@@ -270,7 +296,7 @@ async def test_children_end_before_their_parent_and_spawns_under_way_too(
     assert stopped == ["leaf stopped", "middle stopped", "parent stopped"]
     assert order[0] == "parent stopping"
     with pytest.raises(ShuttingDown):
-        await children.spawn(ChildSpec(COUNTS, COUNTER.wasm))
+        await children.spawn(ChildSpec(COUNTS, counter))
     assert nursery.ends == {"parent": [ChildEnd("middle", "shutdown")], "middle": [ChildEnd("leaf", "shutdown")]}
 
 
@@ -317,12 +343,12 @@ async def test_a_parent_that_ends_while_it_spawns_leaves_no_child(
 
 
 async def test_an_operation_that_is_cut_cuts_the_spawn_that_it_waits_for(
-    start_host: Any, nursery: Any, eventually: Any
+    start_host: Any, nursery: Any, init_that_calls: Any, eventually: Any
 ) -> None:
     host, parent, _ = await hosted(start_host, nursery)
-    nursery.wasm = _init_that_calls(nursery, "hang")
+    nursery.wasm = init_that_calls("hang")
     running = host.host.actors["parent"]
-    manifest = 'name = "hang"\nid = "hang"\ninitial_state = []\n[capabilities.nursery]'
+    manifest = 'name = "hang"\nid = "hang"\ninitial_state = 0\n[capabilities.nursery]'
     call = asyncio.ensure_future(parent.call_function("spawn", [manifest]))
     await eventually(lambda: "hang" in nursery.by_id and running.household.newborn)
     assert running.cancel(lambda _: True, "the test says so") == "running"
@@ -334,44 +360,52 @@ async def test_an_operation_that_is_cut_cuts_the_spawn_that_it_waits_for(
 
 
 async def test_a_child_whose_init_calls_the_parent_that_waits_for_it_is_refused_at_once(
-    start_host: Any, nursery: Any
+    start_host: Any, nursery: Any, init_that_calls: Any
 ) -> None:
     host, parent, _ = await hosted(start_host, nursery)
-    nursery.wasm = _init_that_calls(nursery, "call-parent")
-    manifest = 'name = "circle"\ninitial_state = []\n[capabilities.nursery]'
+    nursery.wasm = init_that_calls("call-parent")
+    manifest = 'name = "circle"\ninitial_state = 0\n[capabilities.nursery]'
     [answer] = await parent.call_function("spawn", [manifest])
     assert "a capability failed while theater:simple/actor.init ran" in answer["err"]
     assert nursery.failures == ["call-cycle"]
     assert sorted(host.host.actors) == ["parent"]
 
 
-def _init_that_calls(nursery: type[Nursery], function: str) -> bytes:
-    from theater_bus.plugins import compile_capability
-    from theater_bus.testing import build_wat
+INIT_PACT = """
+imports { test:nursery/nursery { NAME: func() } }
+exports { theater:simple/actor.init: func(state: u64) -> result<tuple<u64>, string> }
+"""
+INIT_MODULE = r"""(module
+  (import "test:nursery/nursery" "NAME" (func $call (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 64) "CGRF\02\00\00\00\01\00\00\00\00\00\00\00")
+  (data (i32.const 80) "\0b\00\00\00\04\00\00\00\00\00\00\00")
+  (global $top (mut i32) (i32.const 32768))
+  (func (export "__pack_alloc") (param i32) (result i32)
+    (global.get $top)
+    (global.set $top (i32.add (global.get $top) (i32.and (i32.add (local.get 0) (i32.const 7)) (i32.const -8)))))
+  (func (export "__pack_free") (param i32 i32))
+  (func (export "theater:simple/actor.init") (param i32 i32 i32 i32) (result i32)
+    (call $call (i32.const 64) (i32.const 28) (i32.const 512) (i32.const 516))))"""
+INIT_COMPONENT = """(module
+  (import "test:nursery/nursery" "NAME" (func $call))
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (unreachable))
+  (func (export "theater:simple/actor#init") (param i64) (result i32) (call $call) (unreachable)))"""
 
-    pact = (
-        f"imports {{ test:nursery/nursery {{ {function}: func() }} }}\n"
-        "exports { theater:simple/actor.init: func(state: tuple<>) -> result<tuple<tuple<>>, string> }"
-    )
-    text = """(module
-      (import "test:nursery/nursery" "NAME" (func $hang (param i32 i32 i32 i32) (result i32)))
-      (memory (export "memory") 1)
-      (data (i32.const 64) "CGRF\\02\\00\\00\\00\\01\\00\\00\\00\\00\\00\\00\\00")
-      (data (i32.const 80) "\\0b\\00\\00\\00\\04\\00\\00\\00\\00\\00\\00\\00")
-      (global $top (mut i32) (i32.const 32768))
-      (func (export "__pack_alloc") (param i32) (result i32)
-        (global.get $top)
-        (global.set $top (i32.add (global.get $top) (i32.and (i32.add (local.get 0) (i32.const 7)) (i32.const -8)))))
-      (func (export "__pack_free") (param i32 i32))
-      (func (export "theater:simple/actor.init") (param i32 i32 i32 i32) (result i32)
-        (call $hang (i32.const 64) (i32.const 28) (i32.const 512) (i32.const 516))))"""
-    provided = {one.name: one for one in compile_capability("test", nursery).interfaces}
-    return build_wat(text.replace("NAME", function), pact, provided)
+
+@pytest.fixture
+def init_that_calls(kind: str) -> Callable[[str], bytes]:
+    """`init_that_calls("hang")`: a guest whose init calls that function and does not come back by itself."""
+    text, build = (INIT_MODULE, build_wat) if kind == "module" else (INIT_COMPONENT, build_component)
+    return lambda function: build(text.replace("NAME", function), INIT_PACT.replace("NAME", function))
 
 
-async def test_events_of_a_child_come_as_references_until_nobody_listens(start_host: Any, nursery: Any) -> None:
+async def test_events_of_a_child_come_as_references_until_nobody_listens(
+    start_host: Any, nursery: Any, counter: Any
+) -> None:
     host, parent, children = await hosted(start_host, nursery)
-    await children.spawn(ChildSpec(COUNTS, COUNTER.wasm), "child")
+    await children.spawn(ChildSpec(COUNTS, counter), "child")
     heard: list[ChildEvent] = []
     end = children.watch("child", heard.extend)
     child = host.theater.actor("child")
@@ -390,18 +424,23 @@ async def test_events_of_a_child_come_as_references_until_nobody_listens(start_h
 
 
 async def test_a_recovered_parent_has_its_recovered_children_again(
-    theater_server: Any, nursery: Any, tmp_path: Path
+    theater_server: Any, nursery: Any, counter: Any, tmp_path: Path, relay: Any, kind: str
 ) -> None:
-    options: dict[str, Any] = {"installed": ["runtime"], "data_dir": tmp_path, "namespace": "children-come-back"}
+    options: dict[str, Any] = {
+        "installed": ["runtime"],
+        "data_dir": tmp_path,
+        "relay": relay,
+        "namespace": f"children-come-back-{kind}",
+    }
     durable = '[chain]\ndurability = "file"\n'
     async with running_host(nursery, server=theater_server, **options) as host:
         await host.spawn(nursery, id="parent", capabilities=HAS, chain={"durability": "file"})
         children = nursery.by_id["parent"].children
         for child in ("c2", "a1", "b3"):
-            await children.spawn(ChildSpec(COUNTS + durable, COUNTER.wasm), child)
-        await children.spawn(ChildSpec(COUNTS, COUNTER.wasm), "fleeting")
+            await children.spawn(ChildSpec(COUNTS + durable, counter), child)
+        await children.spawn(ChildSpec(COUNTS, counter), "fleeting")
         await children.spawn(ChildSpec('name = "m"\n[capabilities.nursery]\n' + durable, nursery.wasm), "middle")
-        await nursery.by_id["middle"].children.spawn(ChildSpec(COUNTS + durable, COUNTER.wasm), "leaf")
+        await nursery.by_id["middle"].children.spawn(ChildSpec(COUNTS + durable, counter), "leaf")
         await children.stop("b3")
         host.host.actors["c2"].checkpoints.wanted()
         await host.theater.actor("c2").call_function("increment", [1])
@@ -426,12 +465,12 @@ async def test_a_recovered_parent_has_its_recovered_children_again(
 
 
 async def test_a_recovered_child_without_its_parent_goes_on_and_is_named(
-    theater_server: Any, nursery: Any, tmp_path: Path
+    theater_server: Any, nursery: Any, counter: Any, tmp_path: Path, relay: Any, kind: str
 ) -> None:
-    options: dict[str, Any] = {"data_dir": tmp_path, "namespace": "an-orphan"}
+    options: dict[str, Any] = {"data_dir": tmp_path, "namespace": f"an-orphan-{kind}", "relay": relay}
     async with running_host(nursery, server=theater_server, **options) as host:
         await host.spawn(nursery, id="parent", chain={"durability": "file"})
-        spec = ChildSpec(COUNTS + '[chain]\ndurability = "file"', COUNTER.wasm)
+        spec = ChildSpec(COUNTS + '[chain]\ndurability = "file"', counter)
         await nursery.by_id["parent"].children.spawn(spec, "child")
     # Without the capability the parent cannot come back.
     telemetry = Telemetry(level="metrics", strict=True)
@@ -454,12 +493,12 @@ async def test_what_a_guest_may_name_is_a_digest_or_a_scheme(start_host: Any, nu
 
 
 async def test_an_actor_that_gives_up_fails_and_its_children_end_first(
-    start_host: Any, nursery: Any, eventually: Any
+    start_host: Any, nursery: Any, counter: Any, eventually: Any
 ) -> None:
     host, _, children = await hosted(start_host, nursery)
     await children.spawn(ChildSpec('name = "m"\nid = "middle"\n[capabilities.nursery]', nursery.wasm))
     below = nursery.by_id["middle"].children
-    await below.spawn(ChildSpec(COUNTS, COUNTER.wasm), "leaf")
+    await below.spawn(ChildSpec(COUNTS, counter), "leaf")
     below.give_up("too many restarts")
     await eventually(lambda: nursery.ends["parent"])
     assert nursery.ends["parent"] == [ChildEnd("middle", "failed", message="too many restarts")]
@@ -467,14 +506,14 @@ async def test_an_actor_that_gives_up_fails_and_its_children_end_first(
     assert sorted(host.host.actors) == ["parent"]
 
 
-async def test_a_listener_that_raises_hinders_nobody(start_host: Any, nursery: Any, caplog: Any) -> None:
+async def test_a_listener_that_raises_hinders_nobody(start_host: Any, nursery: Any, counter: Any, caplog: Any) -> None:
     host, _, children = await hosted(start_host, nursery)
 
     def refuse(end: ChildEnd) -> None:
         raise RuntimeError(end.child)
 
     children.listen(refuse, lambda: None)
-    await children.spawn(ChildSpec(COUNTS, COUNTER.wasm), "child")
+    await children.spawn(ChildSpec(COUNTS, counter), "child")
     with contextlib.suppress(TypeMismatch):
         await children.stop("child")
     assert sorted(host.host.actors) == ["parent"]

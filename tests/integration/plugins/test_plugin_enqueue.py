@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from theater_bus.errors import (
     ShuttingDown,
     TooLarge,
 )
-from theater_bus.testing import build_wat
+from theater_bus.testing import build_component, build_wat
 
 PACT = """
 imports {
@@ -68,6 +67,29 @@ GUEST = r"""(module
     (call $tell)
     unreachable))"""
 
+# An answer is `result<tuple<u64>, string>` in memory, at 64; the call's words lie behind it.
+COMPONENT = r"""(module
+  (import "test:follow/follow" "told" (func $told (param i32 i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 128) "word")
+  (data (i32.const 144) "no")
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (unreachable))
+  (func $tell (call $told (i32.const 128) (i32.const 4)))
+  (func (export "add") (param $state i64) (param $by i64) (result i32)
+    (call $tell)
+    (i64.store (i32.const 64) (i64.const 0))
+    (i64.store (i32.const 72) (i64.add (local.get $state) (local.get $by)))
+    (i32.const 64))
+  (func (export "fail") (param i64) (result i32)
+    (call $tell)
+    (i64.store (i32.const 64) (i64.const 1))
+    (i32.store (i32.const 72) (i32.const 144))
+    (i32.store (i32.const 76) (i32.const 2))
+    (i32.const 64))
+  (func (export "trap") (param i64) (result i32)
+    (call $tell)
+    unreachable))"""
+
 
 class Follow(Capability):
     """Keeps how operations end, in `ends`, and how enqueued calls do, in `calls`."""
@@ -95,13 +117,18 @@ class Follow(Capability):
 
 
 @pytest.fixture
-async def followed(start_host: Any) -> Any:
+def wasm(kind: str) -> bytes:
+    """The guest, as each kind in turn."""
+    return build_wat(GUEST, PACT) if kind == "module" else build_component(COMPONENT, PACT)
+
+
+@pytest.fixture
+async def followed(start_host: Any, wasm: bytes) -> Any:
     host = await start_host(Follow)
-    return host, await _spawn(host), host.host.actors["f"].capabilities["follow"]
+    return host, await _spawn(host, wasm), host.host.actors["f"].capabilities["follow"]
 
 
-async def _spawn(host: Any, **manifest: Any) -> Any:
-    wasm = await asyncio.to_thread(build_wat, GUEST, PACT)
+async def _spawn(host: Any, wasm: bytes, **manifest: Any) -> Any:
     return await host.spawn(wasm, id="f", initial_state=0, capabilities={"follow": {}}, **manifest)
 
 
@@ -179,9 +206,9 @@ async def test_an_enqueued_call_is_taken_back_while_it_waits_and_only_then(follo
     assert await actor.get_state() == 3
 
 
-async def test_what_never_runs_says_so(start_host: Any, eventually: Any) -> None:
+async def test_what_never_runs_says_so(start_host: Any, wasm: bytes, eventually: Any) -> None:
     host = await start_host(Follow)
-    actor = await _spawn(host, limits={"timeout_ms": 50}, mailbox={"enqueues": 1})
+    actor = await _spawn(host, wasm, limits={"timeout_ms": 50}, mailbox={"enqueues": 1})
     running = host.host.actors["f"]
     follow = running.capabilities["follow"]
     await actor.pause()
@@ -219,10 +246,10 @@ async def test_a_capability_knows_what_it_may_enqueue(followed: Any) -> None:
 
 
 async def test_a_changed_snapshot_is_in_a_checkpoint_behind_the_operation(
-    start_host: Any, tmp_path: Any, eventually: Any
+    start_host: Any, wasm: bytes, tmp_path: Any, eventually: Any
 ) -> None:
     host = await start_host(Follow, data_dir=tmp_path)
-    actor = await _spawn(host, chain={"durability": "file"})
+    actor = await _spawn(host, wasm, chain={"durability": "file"})
     for _ in range(2):
         await actor.call_function("add", [1])
     kept = host.host.actors[actor.id]

@@ -16,9 +16,13 @@ from theater_bus.errors import ActorNotFound, ChannelClosed, ConfigurationError,
 from theater_bus.host.host import Host
 from theater_bus.host.settings import HostSettings
 from theater_bus.plugins import PluginRegistry
-from theater_bus.testing import guest, running_host
+from theater_bus.testing import running_host
 
-COUNTER = guest("counter")
+
+@pytest.fixture
+def counter(guest_of: Any) -> Any:
+    """The counter, as each kind in turn."""
+    return guest_of("counter")
 
 
 async def test_hooks_run_at_their_moments_of_an_actors_life(start_host: Any, plugin: Any, tool: Any) -> None:
@@ -49,7 +53,7 @@ async def test_hooks_run_at_their_moments_of_an_actors_life(start_host: Any, plu
 
 @pytest.mark.parametrize("way", ["raises", "hangs"])
 async def test_a_starting_hook_that_fails_refuses_the_spawn_and_names_its_plugin(
-    start_host: Any, plugin: Any, way: str
+    start_host: Any, counter: Any, plugin: Any, way: str
 ) -> None:
     stopped: list[str] = []
 
@@ -66,19 +70,19 @@ async def test_a_starting_hook_that_fails_refuses_the_spawn_and_names_its_plugin
     host = await start_host(licence, hook_bound_s=0.05)
     expected = "ValueError: no licence" if way == "raises" else "TimeoutError: it did not end within 0.05 s"
     with pytest.raises(SpawnRefused, match=f"plugin 'licence' refused the start: {expected}"):
-        await host.spawn(COUNTER, id="c")
+        await host.spawn(counter, id="c")
     assert host.host.actors == {}
     with pytest.raises((ActorNotFound, ChannelClosed)):
         await host.theater.actor("c").call_function("get")
     with pytest.raises(SpawnRefused):
-        await host.spawn(COUNTER, id="c")
+        await host.spawn(counter, id="c")
 
 
 async def test_stopping_hooks_that_fail_are_logged_by_name_and_stop_nothing(
-    start_host: Any, plugin: Any, caplog: pytest.LogCaptureFixture
+    start_host: Any, counter: Any, plugin: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = await start_host(plugin("clumsy", theater_actor_stopping=lambda: 1 / 0, theater_actor_stopped=lambda: 1 / 0))
-    actor = await host.spawn(COUNTER)
+    actor = await host.spawn(counter)
     with caplog.at_level(logging.ERROR):
         await actor.shutdown()
     assert host.host.actors == {}
@@ -179,9 +183,9 @@ async def test_what_is_not_granted_refuses_the_spawn_and_says_what_to_add(
     assert tool.instances == []
 
 
-async def test_a_child_has_nothing_that_its_parent_lacks(start_host: Any, tool: Any) -> None:
+async def test_a_child_has_nothing_that_its_parent_lacks(start_host: Any, counter: Any, tool: Any) -> None:
     host = await start_host(tool)
-    await host.spawn(COUNTER, id="poor")
+    await host.spawn(counter, id="poor")
     with pytest.raises(SpawnRefused, match="capability 'tool' is not granted by the parent"):
         await host.spawn(tool, parent="poor")
     with pytest.raises(SpawnRefused, match="the parent 'nobody' does not run on this host"):

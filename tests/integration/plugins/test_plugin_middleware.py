@@ -9,13 +9,18 @@ import pytest
 
 from theater_bus.capability import HostCallMiddleware, OperationMiddleware
 from theater_bus.core.values.cgrf import decode
-from theater_bus.core.values.codec import value_codec
-from theater_bus.core.values.types import Scalar
+from theater_bus.core.values.codec import tupled_import_codec, value_codec
+from theater_bus.core.values.types import Function, Param, Scalar
 from theater_bus.errors import Cancelled, GuestError, HandlerError, OperationTimeout, PermissionDenied
-from theater_bus.testing import guest
 
 MOST = (1 << 64) - 1
-COUNTER, RUNTIME = guest("counter"), guest("runtime")
+ECHO = Function("echo", (Param("text", Scalar.STRING),), Scalar.STRING)
+
+
+@pytest.fixture
+def counter(guest_of: Any) -> Any:
+    """The counter, as each kind in turn."""
+    return guest_of("counter")
 
 
 def operations(plugin: Any, wrap: Any, order: int = 0, name: str = "middleware") -> Any:
@@ -30,10 +35,17 @@ def text(data: bytes) -> str:
     return str(decode(data).value)  # type: ignore[union-attr]
 
 
+def bare(recorded: bytes, kind: str) -> bytes:
+    """A recorded argument: that of a component is a tuple, also when it is alone."""
+    return recorded if kind == "module" else tupled_import_codec(ECHO).bare(recorded)
+
+
 # -- operations --------------------------------------------------------------------------------------------------------
 
 
-async def test_middleware_sees_every_operation_and_its_end_from_the_outside_in(start_host: Any, plugin: Any) -> None:
+async def test_middleware_sees_every_operation_and_its_end_from_the_outside_in(
+    start_host: Any, counter: Any, plugin: Any
+) -> None:
     seen: list[Any] = []
 
     def observer(name: str) -> Any:
@@ -51,7 +63,7 @@ async def test_middleware_sees_every_operation_and_its_end_from_the_outside_in(s
 
     inner, outer = operations(plugin, observer("inner"), 2, "a"), operations(plugin, observer("outer"), 1, "b")
     host = await start_host(inner, outer)
-    actor = await host.spawn(COUNTER, id="c")
+    actor = await host.spawn(counter, id="c")
     assert [one[0] for one in seen] == ["outer", "inner", "inner", "outer"]
     assert seen[0] == ("outer", "c", "theater:simple/actor.init", "", "host")
     seen.clear()
@@ -65,14 +77,16 @@ async def test_middleware_sees_every_operation_and_its_end_from_the_outside_in(s
     assert "overflow" in seen[2][1]
 
 
-async def test_an_operation_that_middleware_refuses_never_ran(start_host: Any, plugin: Any, bodies: Any) -> None:
+async def test_an_operation_that_middleware_refuses_never_ran(
+    start_host: Any, counter: Any, plugin: Any, bodies: Any
+) -> None:
     async def quota(info: Any, proceed: Any) -> bytes:
         if info.function == "increment":
             raise PermissionDenied("the quota is used up", ran="committed")
         return bytes(await proceed())
 
     host = await start_host(operations(plugin, quota))
-    actor = await host.spawn(COUNTER)
+    actor = await host.spawn(counter)
     with pytest.raises(PermissionDenied, match="the quota is used up") as caught:
         await actor.call_function("increment", [5])
     assert caught.value.ran == "never"
@@ -84,7 +98,9 @@ async def test_an_operation_that_middleware_refuses_never_ran(start_host: Any, p
 
 
 @pytest.mark.parametrize("way", ["raises", "never proceeds"])
-async def test_middleware_that_fails_ends_only_its_operation(start_host: Any, plugin: Any, way: str) -> None:
+async def test_middleware_that_fails_ends_only_its_operation(
+    start_host: Any, counter: Any, plugin: Any, way: str
+) -> None:
     async def fails(info: Any, proceed: Any) -> bytes:
         if info.function != "increment":
             return bytes(await proceed())
@@ -93,7 +109,7 @@ async def test_middleware_that_fails_ends_only_its_operation(start_host: Any, pl
         return b""
 
     host = await start_host(operations(plugin, fails))
-    actor = await host.spawn(COUNTER)
+    actor = await host.spawn(counter)
     with pytest.raises(HandlerError) as caught:
         await actor.call_function("increment", [5])
     assert caught.value.ran == "never"
@@ -101,7 +117,9 @@ async def test_middleware_that_fails_ends_only_its_operation(start_host: Any, pl
     assert await actor.call_function("get") == 0
 
 
-async def test_middleware_that_fails_after_the_guest_changes_nothing(start_host: Any, plugin: Any) -> None:
+async def test_middleware_that_fails_after_the_guest_changes_nothing(
+    start_host: Any, counter: Any, plugin: Any
+) -> None:
     problems: list[BaseException] = []
 
     async def fails(info: Any, proceed: Any) -> bytes:
@@ -113,7 +131,7 @@ async def test_middleware_that_fails_after_the_guest_changes_nothing(start_host:
         raise PermissionDenied("too late")
 
     host = await start_host(operations(plugin, fails))
-    actor = await host.spawn(COUNTER)
+    actor = await host.spawn(counter)
     assert await actor.call_function("increment", [5]) == 5
     assert await actor.call_function("get") == 5
     assert {str(one) for one in problems} == {"this operation has run, or is over"}
@@ -121,7 +139,7 @@ async def test_middleware_that_fails_after_the_guest_changes_nothing(start_host:
 
 @pytest.mark.parametrize("way", ["deadline", "cancel", "terminate"])
 async def test_an_operation_that_waits_in_middleware_can_be_ended(
-    start_host: Any, plugin: Any, eventually: Any, way: str
+    start_host: Any, counter: Any, plugin: Any, eventually: Any, way: str
 ) -> None:
     waiting: list[str] = []
     ended: list[str] = []
@@ -136,7 +154,7 @@ async def test_an_operation_that_waits_in_middleware_can_be_ended(
         return bytes(await proceed())
 
     host = await start_host(operations(plugin, holds))
-    actor = await host.spawn(COUNTER)
+    actor = await host.spawn(counter)
     call = asyncio.create_task(actor.call_function("increment", [5], timeout=0.3 if way == "deadline" else 20, key="k"))
     await eventually(lambda: waiting)
     if way == "cancel":
@@ -156,7 +174,7 @@ async def test_an_operation_that_waits_in_middleware_can_be_ended(
 
 
 async def test_the_answer_of_a_mock_is_what_the_guest_sees_and_what_is_recorded(
-    start_host: Any, plugin: Any, tool: Any, bodies: Any
+    start_host: Any, plugin: Any, tool: Any, bodies: Any, kind: str
 ) -> None:
     seen: list[Any] = []
 
@@ -172,7 +190,8 @@ async def test_the_answer_of_a_mock_is_what_the_guest_sees_and_what_is_recorded(
     assert await actor.call_function("echo", ["real"]) == "real"
     assert seen == [("test:tools/tool", "echo", "anything"), ("test:tools/tool", "echo", "real")]
     recorded = await bodies(actor, "host-call")
-    assert [(text(one.input), one.outcome, text(one.output)) for one in recorded] == [
+    inputs = [bare(one.input, kind) for one in recorded]
+    assert [(text(given), one.outcome, text(one.output)) for given, one in zip(inputs, recorded, strict=True)] == [
         ("anything", "returned", "mocked"),
         ("real", "returned", "real"),
     ]
@@ -211,12 +230,12 @@ async def test_a_host_call_that_middleware_refuses_is_recorded_as_raised(
 
 
 async def test_log_lines_behind_an_observer_are_still_recorded_as_a_run(
-    start_host: Any, plugin: Any, bodies: Any
+    start_host: Any, guest_of: Any, plugin: Any, bodies: Any
 ) -> None:
     async def observes(call: Any, proceed: Any) -> bytes:
         return bytes(await proceed())
 
     host = await start_host(host_calls(plugin, observes), installed=["runtime"])
-    actor = await host.spawn(RUNTIME)
+    actor = await host.spawn(guest_of("runtime"))
     await actor.call_function("log", ["a line"])
     assert [one.lines for one in await bodies(actor, "host-call") if hasattr(one, "lines")][-1] == ("a line",)

@@ -8,29 +8,28 @@ import pytest
 
 from theater_bus.client import Theater
 from theater_bus.errors import SpawnRefused
-from theater_bus.testing import guest
 
-COUNTER = guest("counter")
 MANIFEST = 'name = "c"\ninitial_state = 3\npackage = "{}"\n'
 
 
-async def shelf(reference: str) -> Any:
-    name = reference.removeprefix("shelf://")
-    if name == "nothing":
-        return None
-    if name != "counter":
-        raise LookupError(f"there is no {name}")
-    return COUNTER.wasm
+@pytest.fixture
+async def theater(start_host: Any, plugin: Any, wasm_of: Any) -> Theater:
+    """A client of a host with a shelf of packages."""
 
+    async def shelf(reference: str) -> Any:
+        name = reference.removeprefix("shelf://")
+        if name == "nothing":
+            return None
+        if name != "counter":
+            raise LookupError(f"there is no {name}")
+        return wasm_of("counter")
 
-async def started(start_host: Any, plugin: Any) -> Theater:
     host = await start_host(plugin("shelf", theater_package_resolvers=lambda: {"shelf": shelf}))
     theater: Theater = host.theater
     return theater
 
 
-async def test_a_host_resolves_what_its_plugin_knows(start_host: Any, plugin: Any) -> None:
-    theater = await started(start_host, plugin)
+async def test_a_host_resolves_what_its_plugin_knows(theater: Theater) -> None:
     actor = await theater.spawn(MANIFEST.format("shelf://counter"))
     assert await actor.call_function("increment", [4]) == 7
 
@@ -43,10 +42,7 @@ async def test_a_host_resolves_what_its_plugin_knows(start_host: Any, plugin: An
         ("oci://counter", "Resolved: shelf://"),
     ],
 )
-async def test_what_cannot_be_resolved_is_refused_with_the_reason(
-    start_host: Any, plugin: Any, package: str, why: str
-) -> None:
-    theater = await started(start_host, plugin)
+async def test_what_cannot_be_resolved_is_refused_with_the_reason(theater: Theater, package: str, why: str) -> None:
     with pytest.raises(SpawnRefused, match=why) as caught:
         await theater.spawn(MANIFEST.format(package))
     assert caught.value.details["package"] == package

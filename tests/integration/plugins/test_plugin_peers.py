@@ -18,7 +18,6 @@ from theater_bus.errors import (
     TypeMismatch,
 )
 from theater_bus.plugins import compile_capability
-from theater_bus.testing import relay_guest
 
 PACT = """
 @package: string = "test:post"
@@ -117,11 +116,11 @@ def post() -> type[Post]:
 
 
 @pytest.fixture
-async def stage(start_host: Any, post: Any) -> Any:
+async def stage(start_host: Any, post: Any, relay: Any) -> Any:
     """`host, a, b`: two actors that are peers."""
     host = await start_host(post, Handlers, Other)
     options: dict[str, Any] = {"state": 0, "capabilities": {"post": {}, "handlers": {}}}
-    package = relay_guest(post, handlers=Handlers)
+    package = relay(post, handlers=Handlers)
     return host, await host.spawn(package, id="a", **options), await host.spawn(package, id="b", **options)
 
 
@@ -200,7 +199,7 @@ async def test_another_capability_does_not_reach_the_peers(stage: Any) -> None:
     assert "reached by the capability 'post' only" in await other.call_function("go", ["b"])
 
 
-async def test_an_err_of_the_guest_is_the_answer(start_host: Any, post: Any) -> None:
+async def test_an_err_of_the_guest_is_the_answer(start_host: Any, post: Any, relay: Any) -> None:
     class Failing(Handlers):
         def handle(self, state: int, text: str) -> list[int]:
             from theater_bus.capability import CapabilityError
@@ -208,9 +207,7 @@ async def test_an_err_of_the_guest_is_the_answer(start_host: Any, post: Any) -> 
             raise CapabilityError("no thanks")
 
     host = await start_host(post, Failing)
-    b = await host.spawn(
-        relay_guest(post, handlers=Failing), id="b", state=0, capabilities={"post": {}, "handlers": {}}
-    )
+    b = await host.spawn(relay(post, handlers=Failing), id="b", state=0, capabilities={"post": {}, "handlers": {}})
     with pytest.raises(GuestError, match="no thanks"):
         await b.call_function("test:post/peer-post.put", ["x", b""])
     assert post.ended == [("guest-error", None)]

@@ -24,6 +24,12 @@ OTHER = "0" * 64
 MANIFEST = 'name = "c"\ninitial_state = 3\npackage = "{}"\n'
 
 
+@pytest.fixture
+def kind() -> str:
+    """A package is bytes until it is loaded."""
+    return "module"
+
+
 class Web:
     """A server on 127.0.0.1: `pages` answer by path, `asked` keeps the paths in order."""
 
