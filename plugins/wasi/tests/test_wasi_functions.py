@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import pytest
 
 from theater_bus.capability import CapabilityError, HandlerError
 from theater_bus.errors import SpawnRefused
-from theater_bus.testing import capability_harness
+from theater_bus.testing import FakeClock, capability_harness
 from theater_bus_wasi import Wasi
+from theater_bus_wasi.message import Fields, size_of
 from theater_bus_wasi.streams import ByteSource, InputStream, OutputStream
 from theater_bus_wasi.table import MAX_RESOURCES, Pollable
 
@@ -144,6 +146,71 @@ async def test_random_bytes_are_the_hosts_with_the_grant() -> None:
         assert call("random/random.get-random-bytes", 16) != call("random/random.get-random-bytes", 16)
         assert call("random/insecure-seed.insecure-seed") != call("random/insecure-seed.insecure-seed")
         assert 0 <= call("random/random.get-random-u64") < 1 << 64
+
+
+async def test_more_random_bytes_than_are_given_at_once_are_refused_and_not_cut_short() -> None:
+    async with wasi(random=True) as (_, call):
+        assert len(call("random/random.get-random-bytes", 1 << 20)) == 1 << 20
+        for count in ((1 << 20) + 1, (1 << 64) - 1):
+            with pytest.raises(HandlerError, match=f"asked for {count} random bytes, 1048576 are given at once"):
+                call("random/random.get-random-bytes", count)
+
+
+async def test_time_is_that_of_the_capabilities_so_that_a_test_can_move_it() -> None:
+    clock = FakeClock()
+    async with capability_harness(Wasi, {"clocks": True}, clock=clock) as harness:
+        assert isinstance(harness.instance, Wasi)
+        functions = harness.instance.functions()
+        assert functions["wasi:clocks/wall-clock.now"]() == {"seconds": 1_750_000_000, "nanoseconds": 0}
+        hour = functions["wasi:clocks/monotonic-clock.subscribe-duration"](3_600 * 10**9)
+        waiting = asyncio.create_task(functions["wasi:io/poll.[method]pollable.block"](hour))
+        await clock.advance(3_599)
+        assert not waiting.done()
+        await clock.advance(1)
+        await waiting
+        assert functions["wasi:clocks/wall-clock.now"]()["seconds"] == 1_750_003_600
+
+
+# -- header fields ---------------------------------------------------------------------------------------------------
+
+FIELDS = "http/types.[method]fields."
+RESPONSE = "http/types.[method]outgoing-response."
+
+
+async def test_fields_keep_order_and_repeats_and_refuse_what_is_none() -> None:
+    async with wasi() as (_, call):
+        fields = call("http/types.[constructor]fields")
+        for name, value in (("A", b"1"), ("b", b"2"), ("a", b"3")):
+            call(f"{FIELDS}append", fields, name, value)
+        assert call(f"{FIELDS}entries", fields) == [["a", b"1"], ["b", b"2"], ["a", b"3"]]
+        assert call(f"{FIELDS}get", fields, "a") == [b"1", b"3"]
+        for name, value in (("a b", b""), ("", b""), ("a", b"x\r\ny: z"), ("a", b"\0")):
+            assert refusal(partial(call, f"{FIELDS}append", fields, name, value)) == "invalid-syntax"
+        assert refusal(lambda: call(f"{FIELDS}append", fields, "Transfer-Encoding", b"chunked")) == "forbidden"
+        call(f"{FIELDS}set", fields, "a", [b"4"])
+        assert call(f"{FIELDS}entries", fields) == [["b", b"2"], ["a", b"4"]]
+
+
+async def test_a_bomb_of_small_fields_reaches_the_bound_and_costs_no_more_than_it() -> None:
+    async with wasi(http_header_bytes=10_000) as (instance, call):
+        many = [["a", b""]] * 100_000
+        assert refusal(lambda: call("http/types.[static]fields.from-list", many)) == "invalid-syntax"
+        fields = call("http/types.[constructor]fields")
+        for _ in range(303):  # of 33 bytes each
+            call(f"{FIELDS}append", fields, "a", b"")
+        assert refusal(lambda: call(f"{FIELDS}append", fields, "a", b"")) == "invalid-syntax"
+        call(f"{FIELDS}delete", fields, "a")
+        call(f"{FIELDS}append", fields, "a", b"x" * 9_967)
+        assert instance.table.get(fields, Fields).size == size_of([("a", b"x" * 9_967)]) == 10_000
+
+
+async def test_a_status_beyond_three_digits_is_refused() -> None:
+    async with wasi() as (_, call):
+        response = call("http/types.[constructor]outgoing-response", call("http/types.[constructor]fields"))
+        for status in (0, 99, 1000, 65535):
+            assert refusal(partial(call, f"{RESPONSE}set-status-code", response, status)) is None
+        call(f"{RESPONSE}set-status-code", response, 299)
+        assert call(f"{RESPONSE}status-code", response) == 299
 
 
 # -- streams ---------------------------------------------------------------------------------------------------------

@@ -171,11 +171,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"path_with_query": "/a b"}, "path_with_query"),
     ({"path_with_query": "/\r\nx: y"}, "path_with_query"),
     ({"authority": "a\nb"}, "authority"),
+    ({"authority": "a/../b"}, "authority"),
+    ({"scheme": "ht tp"}, "scheme"),
+    ({"scheme": "http\r\nx: y"}, "scheme"),
+    ({"scheme": ""}, "scheme"),
     ({"headers": [("bad name", b"x")]}, "no name of a header"),
     ({"headers": [("", b"x")]}, "no name of a header"),
     ({"headers": [("a", b"x\r\ny: z")]}, "no name of a header"),
     ({"headers": [("a", b"x" * 70_000)]}, "http_header_bytes"),
-    ({"headers": [("a", b"x")] * 40_000}, "nodes|http_header_bytes"),
+    ({"headers": [("a", b"x")] * 2_000}, "http_header_bytes"),
     ({"trailers": [("a\0", b"")]}, "trailers"),
 ]
 

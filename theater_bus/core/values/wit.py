@@ -155,7 +155,8 @@ class _World:
         if not isinstance(tuple_, TupleOf) or tuple_.items[:1] != (first.type,):
             message = (
                 f"`{function.name}` takes a state, and a component's function with state answers with "
-                "`result<tuple<STATE, …>, string>`, of the same type. Fix: declare it so"
+                "`result<tuple<STATE, …>, string>`, of the same type. Fix: declare it so, or, where it needs no state, "
+                "an answer that is no result"
             )
             raise PactSyntaxError(message, line=line, column=1, source=self._pact.source)
         renamed = [Param(f"{one.name}2", one.type) if one.name == "state" else one for one in others]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
-import time
-from typing import Any
+from typing import Any, cast
 
+from theater_bus.capability import HandlerError, TimeSource
 from theater_bus_wasi.table import Group, Pollable, named, not_granted
 
 __all__ = ["Clocks", "Random"]
@@ -27,7 +26,7 @@ class Clocks(Group):
     @named("wasi:clocks/wall-clock.now")
     def wall_now(self) -> dict[str, int]:
         self._require("the guest read the wall clock")
-        seconds, nanoseconds = divmod(time.time_ns(), BILLION)
+        seconds, nanoseconds = divmod(self._clock.unix_ns(), BILLION)
         return {"seconds": seconds, "nanoseconds": nanoseconds}
 
     @named("wasi:clocks/wall-clock.resolution")
@@ -36,7 +35,7 @@ class Clocks(Group):
 
     @named("wasi:clocks/monotonic-clock.now")
     def now(self) -> int:
-        return time.monotonic_ns() if self.settings.clocks else 0
+        return self._clock.monotonic_ns() if self.settings.clocks else 0
 
     @named("wasi:clocks/monotonic-clock.resolution")
     def resolution(self) -> int:
@@ -45,25 +44,29 @@ class Clocks(Group):
     @named("wasi:clocks/monotonic-clock.subscribe-instant")
     def subscribe_instant(self, when: int) -> int:
         self._require("the guest waits for a time")
-        return self.table.put(_at(when))
+        return self.table.put(_at(self._clock, when))
 
     @named("wasi:clocks/monotonic-clock.subscribe-duration")
     def subscribe_duration(self, duration: int) -> int:
         self._require("the guest waits for a time")
-        return self.table.put(_at(time.monotonic_ns() + duration))
+        return self.table.put(_at(self._clock, self._clock.monotonic_ns() + duration))
+
+    @property
+    def _clock(self) -> TimeSource:
+        return cast("TimeSource", self.wasi.context.clock)
 
     def _require(self, what: str) -> None:
         if not self.settings.clocks:
             raise not_granted(what, "clocks = true")
 
 
-def _at(when_ns: int) -> Pollable:
+def _at(clock: TimeSource, when_ns: int) -> Pollable:
     async def wait() -> None:
         # Some event loops count in whole milliseconds and come back early.
-        while (left := when_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110  time itself is what is waited for
-            await asyncio.sleep(max(left, 1_000_000) / BILLION)
+        while (left := when_ns - clock.monotonic_ns()) > 0:
+            await clock.sleep(max(left, 1_000_000) / BILLION)
 
-    return Pollable(lambda: time.monotonic_ns() >= when_ns, wait)
+    return Pollable(lambda: clock.monotonic_ns() >= when_ns, wait)
 
 
 class Random(Group):
@@ -84,8 +87,10 @@ class Random(Group):
 
     @named("wasi:random/random.get-random-bytes", "wasi:random/insecure.get-insecure-random-bytes")
     def get_random_bytes(self, count: int) -> bytes:
+        if count > MOST_RANDOM:  # fewer than were asked for would leave the rest as it was
+            raise HandlerError(f"wasi: the guest asked for {count} random bytes, {MOST_RANDOM} are given at once")
         if self.settings.random:
-            return os.urandom(min(count, MOST_RANDOM))
+            return os.urandom(count)
         left = STARTING if self._left is None else self._left
         if count > left:
             raise not_granted("the guest asked for random bytes", "random = true")

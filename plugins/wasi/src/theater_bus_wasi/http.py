@@ -11,7 +11,17 @@ import re
 from typing import Any
 
 from theater_bus.capability import CapabilityError
-from theater_bus_wasi.message import Body, Entry, Fields, OutgoingBody, checked, is_field, method_of, scheme_of
+from theater_bus_wasi.message import (
+    Body,
+    Entry,
+    Fields,
+    OutgoingBody,
+    checked,
+    is_field,
+    method_of,
+    scheme_of,
+    size_of,
+)
 from theater_bus_wasi.outgoing import Outgoing
 from theater_bus_wasi.streams import ByteSource, OutputStream
 from theater_bus_wasi.table import Group, Pollable, named
@@ -128,6 +138,8 @@ class Http(Group):
         for name, text in (("authority", authority), ("path_with_query", path)):
             if text is not None and not re.fullmatch(r"[!-~\x80-\U0010ffff]*", text):
                 raise CapabilityError(f"{name} {text[:80]!r} has spaces or control characters")
+        if authority is not None and not set(authority).isdisjoint("/?#"):
+            raise CapabilityError(f"authority {authority[:80]!r} is none (RFC 3986 §3.2)")
         request.body = Body(ByteSource(body), tail)
         self._outparam, self._upload = Outparam(), upload
         for number, item in zip(handles, (request, self._outparam), strict=True):
@@ -150,8 +162,8 @@ class Http(Group):
             body.finished = True
         if not body.finished:
             raise CapabilityError("the guest returned before its response was finished")
-        if response.fields.size() > self.settings.http_header_bytes:
-            raise CapabilityError(self._too_much("the response's header", response.fields.size(), "http_header_bytes"))
+        if response.fields.size > self.settings.http_header_bytes:
+            raise CapabilityError(self._too_much("the response's header", response.fields.size, "http_header_bytes"))
         return {
             "status": response.status,
             "headers": [list(one) for one in response.fields.entries],
@@ -160,7 +172,7 @@ class Http(Group):
         }
 
     def _entries(self, what: str, given: list[Any]) -> list[Entry]:
-        size = sum(len(name) + len(value) for name, value in given)
+        size = size_of(given)
         if size > self.settings.http_header_bytes:
             raise CapabilityError(self._too_much(f"the {what}", size, "http_header_bytes"))
         for name, value in given:
@@ -204,8 +216,7 @@ class Http(Group):
 
     @named("wasi:http/types.[method]fields.delete")
     def delete(self, number: int, name: str) -> None:
-        fields = self._mutable(number)
-        fields.entries = [one for one in fields.entries if one[0] != name.lower()]
+        self._mutable(number).delete(name.lower())
 
     @named("wasi:http/types.[method]fields.append")
     def append(self, number: int, name: str, value: bytes) -> None:
@@ -229,9 +240,9 @@ class Http(Group):
         name, value = checked(name, value)
         if name.lower() in _FORBIDDEN:
             raise CapabilityError("forbidden")
-        if fields.size() + len(name) + len(value) > self.settings.http_header_bytes:
+        if fields.size + size_of([(name, value)]) > self.settings.http_header_bytes:
             raise CapabilityError("invalid-syntax")
-        fields.entries.append((name.lower(), value))
+        fields.add(name.lower(), value)
 
     # -- the request -------------------------------------------------------------------------------------------------
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from theater_bus.capability import CapabilityError
 from theater_bus_wasi.streams import MOST, InputStream, OutputStream
 
-__all__ = ["Body", "Entry", "Fields", "OutgoingBody", "checked", "is_field", "method_of", "scheme_of"]
+__all__ = ["Body", "Entry", "Fields", "OutgoingBody", "checked", "is_field", "method_of", "scheme_of", "size_of"]
+
+FIELD_BYTES = 32
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _METHODS = frozenset(("get", "head", "post", "put", "delete", "connect", "options", "trace", "patch"))
 
@@ -25,7 +29,9 @@ def method_of(name: str) -> Any:
 
 
 def scheme_of(name: str) -> Any:
-    """A scheme as WIT has it."""
+    """A scheme as WIT has it. Raises `CapabilityError` for what is none."""
+    if not _SCHEME.fullmatch(name):
+        raise CapabilityError(f"scheme {name[:80]!r} is none (RFC 3986 §3.1)")
     upper = name.upper()
     return upper if upper in ("HTTP", "HTTPS") else {"other": name}
 
@@ -42,15 +48,27 @@ def checked(name: str, value: bytes) -> Entry:
     return name, value
 
 
+def size_of(entries: Iterable[Entry]) -> int:
+    """What fields count against a bound: names, values, and 32 bytes for each (RFC 9113 §6.5.2)."""
+    return sum(len(name) + len(value) + FIELD_BYTES for name, value in entries)
+
+
 class Fields:
-    """Header or trailer fields, in order."""
+    """Header or trailer fields, in order; `size` is what `size_of` them is."""
 
     def __init__(self, entries: list[Entry], *, mutable: bool) -> None:
         self.entries, self.mutable = entries, mutable
+        self.size = size_of(entries)
 
-    def size(self) -> int:
-        """Bytes of all names and values."""
-        return sum(len(name) + len(value) for name, value in self.entries)
+    def add(self, name: str, value: bytes) -> None:
+        """Append one."""
+        self.entries.append((name, value))
+        self.size += size_of([(name, value)])
+
+    def delete(self, name: str) -> None:
+        """Take out all of a name."""
+        self.entries = [one for one in self.entries if one[0] != name]
+        self.size = size_of(self.entries)
 
 
 class Body:

@@ -202,7 +202,10 @@ class Outgoing(Group):
     @named(REQUEST + "set-method")
     def set_method(self, number: int, method: Any) -> None:
         request = self.table.get(number, OutgoingRequest)
-        request.method = method if isinstance(method, str) else method_of(method["other"])
+        try:
+            request.method = method if isinstance(method, str) else method_of(method["other"])
+        except CapabilityError as error:
+            raise CapabilityError(None) from error
 
     @named(REQUEST + "path-with-query")
     def path_with_query(self, number: int) -> str | None:
@@ -221,7 +224,10 @@ class Outgoing(Group):
     @named(REQUEST + "set-scheme")
     def set_scheme(self, number: int, scheme: Any) -> None:
         request = self.table.get(number, OutgoingRequest)
-        request.scheme = scheme if scheme is None or isinstance(scheme, str) else scheme_of(scheme["other"])
+        try:
+            request.scheme = scheme if scheme is None or isinstance(scheme, str) else scheme_of(scheme["other"])
+        except CapabilityError as error:
+            raise CapabilityError(None) from error
 
     @named(REQUEST + "authority")
     def authority(self, number: int) -> str | None:
