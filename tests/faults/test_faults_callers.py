@@ -104,7 +104,7 @@ async def test_ten_thousand_leases_on_one_actor_are_one_lease(scene: Scene) -> N
         for _ in range(20):
             await asyncio.gather(*(scene.info("a", "watch", ttl_ms=60_000) for _ in range(500)))
         assert await scene.call("a", "increment", 1) == 1
-    assert len(host._watching._leases) == 1
+    assert len(host.watching._leases) == 1
     await scene.settles_at(before + 3)
 
 

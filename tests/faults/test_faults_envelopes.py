@@ -259,7 +259,7 @@ async def test_ten_thousand_invented_functions_are_not_remembered(scene: Scene) 
             found = await asyncio.gather(*(failure(scene.call("a", f"f{n}")) for n in range(begin, begin + 500)))
             codes.update(error.code for error in found)
     assert codes == {"function-not-found"}
-    assert len(host._tails) <= 4096
+    assert len(host.roster._tails) <= 4096
     assert len(host.telemetry._specs) < 100
     assert await scene.call("a", "increment", 1) == 1
 

@@ -128,7 +128,7 @@ class ActorContext:
     async def chain(self) -> list[dict[str, Any]]:
         """The recorded events that the host still holds, oldest first."""
         events: list[dict[str, Any]] = []
-        for data in await self._actor.services.recent_events(self._actor, CHAIN_EVENTS):
+        for data in await self._actor.services.archive.recent_events(self._actor, CHAIN_EVENTS):
             try:
                 event = decode_event(data)
             except ChainTampered:
@@ -166,7 +166,7 @@ class ActorContext:
         actor = self._actor
         actor.wants_exit, actor.exit_result = True, result
         if actor.current is None:
-            actor.resume_or_exit()
+            actor.go_on()
 
     def has_export(self, function: str) -> bool:
         """Whether the capability may enqueue this function."""

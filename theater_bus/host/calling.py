@@ -154,12 +154,12 @@ class ActorCalls:
         )
         if op.key is None or self._shared.admits(actor, op):
             self._submit(actor, op)
-        return partial(actor.take_back, op)
+        return partial(actor.queue.take_back, op)
 
     @staticmethod
     def _submit(actor: Actor, op: Operation) -> None:
         try:
-            actor.submit_own(op)
+            actor.queue.submit_own(op)
         except ActorError:
             if op.key is not None and actor.window is not None:
                 actor.window.abandon(*op.key)

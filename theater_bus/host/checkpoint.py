@@ -53,7 +53,7 @@ class Checkpoints:
     def wanted(self) -> None:
         """Write one as soon as everything so far is acknowledged; until then nothing begins."""
         self._due = True
-        self._actor.ahead_max = 0
+        self._actor.queue.hold()
         if not self._actor.journal.ahead:
             self._actor.services.loop.call_soon(self._quiet)
 
@@ -69,7 +69,7 @@ class Checkpoints:
             return
         if not actor.phases.is_ending and not actor.journal.refusing:
             self.write()
-        actor.allow_ahead()
+        actor.queue.release()
 
     def _body(self) -> Checkpoint:
         actor = self._actor

@@ -20,9 +20,10 @@ from theater_bus.host.stopping import end_within
 
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
-    from theater_bus.host.chain import ChainStore, Watcher
+    from theater_bus.host.archive import Archive
     from theater_bus.host.operation import Operation
     from theater_bus.host.package_source import PackageSource
+    from theater_bus.host.watching import Watching
 
 __all__ = ["ActorChildren"]
 
@@ -35,17 +36,11 @@ _EVENTS = 1024
 class Surroundings(Protocol):
     """The parts of the host that children need."""
 
+    archive: Archive
     packages: PackageSource
+    watching: Watching
 
     async def spawn(self, request: SpawnRequest) -> Actor: ...
-
-    def store_of(self, actor: Actor) -> ChainStore: ...
-
-    def listen(self, actor: Actor, listener: Watcher) -> Callable[[], None]: ...
-
-    async def keep(self, actor: Actor, data: bytes) -> bytes: ...
-
-    async def kept(self, actor: Actor, digest: bytes) -> bytes | None: ...
 
 
 class ActorChildren:
@@ -70,13 +65,13 @@ class ActorChildren:
 
     async def keep(self, data: bytes) -> str:
         """Keep an object with the actor's chain; returns its reference."""
-        return f"sha256:{(await self._host.keep(self._actor, data)).hex()}"
+        return f"sha256:{(await self._host.archive.keep(self._actor, data)).hex()}"
 
     async def fetch(self, reference: str) -> bytes:
         """What a digest or a scheme names. Raises `SpawnRefused`."""
         if _DIGEST.fullmatch(reference):
             digest = bytes.fromhex(reference[7:])
-            kept = await self._host.kept(self._actor, digest)
+            kept = await self._host.archive.kept(self._actor, digest)
             return kept if kept is not None else await self._host.packages.by_digest(digest)
         if _SCHEME.fullmatch(reference):
             return await self._host.packages.by_reference(reference)
@@ -128,7 +123,7 @@ class ActorChildren:
     async def events(self, child: str, max_bytes: int) -> list[bytes]:
         """The last events of a child's chain."""
         found = self._child(child)
-        store, end = self._host.store_of(found), found.journal.settled.seq
+        store, end = self._host.archive.store_of(found), found.journal.settled.seq
         at = max(0, end - _EVENTS)
         kept: deque[bytes] = deque()
         size = 0
@@ -153,7 +148,7 @@ class ActorChildren:
                 if found:
                     listener(found)
 
-        return self._host.listen(self._child(child), tell)
+        return self._host.watching.listen(self._child(child), tell)
 
     def give_up(self, why: str) -> None:
         """End this actor as `failed`."""

@@ -36,11 +36,11 @@ class _Control:
         self._actor = actor
 
     def pause(self, fields: Fields) -> dict[str, Any]:
-        self._actor.pause()
+        self._actor.supervision.pause()
         return {"phase": self._actor.phases.phase.value}
 
     def resume(self, fields: Fields) -> dict[str, Any]:
-        self._actor.resume_control()
+        self._actor.supervision.resume()
         return {"phase": self._actor.phases.phase.value}
 
     def shutdown(self, fields: Fields) -> Any:

@@ -120,7 +120,7 @@ class _Info:
     async def chain(self, fields: Fields) -> dict[str, Any]:
         actor = self._actor
         end = actor.journal.settled.seq
-        page = await self._shared.store_of(actor).read(
+        page = await self._shared.archive.store_of(actor).read(
             actor.identity.id,
             fields["from"],
             fields["limit"],
@@ -208,7 +208,7 @@ class _Info:
         return {"outcome": "committed", "answer": answer, **self._as_of()}
 
     def watch(self, fields: Fields) -> dict[str, Any]:
-        subject = self._shared.watch(self._actor, fields["ttl_ms"] / 1000)
+        subject = self._shared.watching.renew(self._actor, fields["ttl_ms"] / 1000)
         return {"subject": subject, "ttl_ms": fields["ttl_ms"], **self._as_of()}
 
     def _as_of(self) -> dict[str, Any]:

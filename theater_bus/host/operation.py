@@ -11,6 +11,7 @@ from theater_bus.capability import Proof
 from theater_bus.core.chain.recording import Recording
 from theater_bus.core.values.codec import Outcome, Params
 from theater_bus.errors import ActorError
+from theater_bus.host.answering import kept
 
 if TYPE_CHECKING:
     from theater_bus.host.actor import Actor
@@ -132,7 +133,7 @@ class Operation:
 
     def decided(self, error: ActorError | None) -> None:
         """The chain kept the operation's segment, or refused it."""
-        self.actor.acknowledged(self, error)
+        kept(self, error)
 
     def join(self, repeat: Operation) -> None:
         """Answer `repeat`, the same request under the same key, together with this one."""

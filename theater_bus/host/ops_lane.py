@@ -19,6 +19,7 @@ from theater_bus.core.wire.form import CONTENT_TYPE, Form
 from theater_bus.core.wire.request import Request, decode_request
 from theater_bus.core.wire.subjects import OpsSubjects
 from theater_bus.errors import ActorError, PermissionDenied, TheaterError
+from theater_bus.host.answering import has_taken, refuse_unadmitted
 from theater_bus.host.failure import unexpected
 from theater_bus.host.operation import Answer, Operation
 from theater_bus.host.package import PeerEntry
@@ -108,7 +109,7 @@ class OpsLane:
                 f"{entry.name} needs a proven caller and this request has none. "
                 "Fix: end the subject in .@.<caller>, with permissions that prove it, and set caller_subjects"
             )
-        if request.outbox is not None and actor.has_taken(sender_of(caller_id, Proof(proof)), *request.outbox):
+        if request.outbox is not None and has_taken(actor, sender_of(caller_id, Proof(proof)), *request.outbox):
             acknowledge(self._connection, message.reply, request)
             return
         if request.cgrf is not None:
@@ -160,19 +161,19 @@ class OpsLane:
 
     def _decided(self, op: Operation, refusal: ActorError | bool) -> None:
         if isinstance(refusal, ActorError):
-            self._actor.refuse_unadmitted(op, refusal)
+            refuse_unadmitted(op, refusal)
             return
         try:
             self._enter(op)
         except ActorError as error:
-            self._actor.refuse_unadmitted(op, error)
+            refuse_unadmitted(op, error)
 
     def _enter(self, op: Operation) -> None:
         actor, entry = self._actor, op.entry
         if type(entry) is PeerEntry:
             self._enter_peer(op, entry)
         elif op.key is None or self._shared.admits(actor, op):
-            actor.submit_or_refuse(op)
+            actor.queue.submit(op)
         if op.path and actor.waits and op.answers:  # one that was refused is answered, and waits for nobody
             actor.services.calls.waiting.arrived(actor, op.path)
 
@@ -185,9 +186,9 @@ class OpsLane:
             return
         try:
             if op.key is None or self._shared.admits(self._actor, op):
-                self._actor.submit_or_refuse(op)
+                self._actor.queue.submit(op)
         except ActorError as error:  # the capability hears of what it let in
-            self._actor.refuse_unadmitted(op, error)
+            refuse_unadmitted(op, error)
 
     def _refuse(
         self,

@@ -100,7 +100,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
     type_ = spawner.type_of(package, manifest.cut(host.limits), found.actor)
     recorded = Grants.from_plain(unpack(await _object(store, found.grants, "grants")))
     granted = spawner.granted(type_, recorded, recorded=True)
-    host.reserve(found.actor)
+    host.roster.reserve(found.actor)
     identity = ActorIdentity(found.actor, host.namespace, manifest.name, host.id)
     attributes = ActorAttributes(found.actor, host.namespace, manifest.name, host.id)
     state = None if found.state is None else parse(found.state)
@@ -123,7 +123,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         actor.outbox = Outbox(actor, tail)
     _restore_window(host, actor, found)
     try:
-        await host.keep_objects(actor, wasm)  # limits and grants may be others than those recorded
+        await host.archive.keep_origin(actor, wasm)  # limits and grants may be others than those recorded
         decided: asyncio.Future[ActorError | None] = host.loop.create_future()
         actor.journal.write(time_ns(), Recovered(tail.epoch, host.id), state, decided.set_result)
         error = await decided
@@ -132,9 +132,9 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         await spawner.start_capabilities(actor, granted, found.snapshots)
         families.place(actor, genesis.parent_actor)
         await _resend(actor, store, found)
-        await host.admit(actor, paused=found.phase == "paused")
+        await host.roster.admit(actor, paused=found.phase == "paused")
     except BaseException as error:
-        await host.withdraw(actor, error)
+        await host.roster.withdraw(actor, error)
         raise
     host.telemetry.event("actor.recovered", actor=found.actor, host=host.id)
 

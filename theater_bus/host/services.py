@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from theater_bus.core.wire.reply import ReplyRule
     from theater_bus.engine import ComponentInstance, Instance, Turn
     from theater_bus.host.actor import Actor
+    from theater_bus.host.archive import Archive
     from theater_bus.host.calling import ActorCalls
     from theater_bus.host.capability_bus import Reserved
     from theater_bus.host.configuration import HostConfiguration
@@ -85,8 +86,9 @@ class Services(Protocol):
     async def stopped(self, actor: Actor) -> None:
         """Wait until an actor that is stopping has stopped."""
 
-    async def recent_events(self, actor: Actor, limit: int) -> list[bytes]:
-        """The last events of the actor's chain that are still kept."""
+    @property
+    def archive(self) -> Archive:
+        """Where the chains are kept."""
 
     def children_of(self, actor: Actor, current: Callable[[], Operation | None]) -> Children:
         """The children of an actor; `current` gives the operation whose host call asks, if one does."""

@@ -13,18 +13,21 @@ from theater_bus.core.values.codec_recorded import recorded_outcome
 from theater_bus.core.wire.digest import operation_digest
 from theater_bus.core.wire.reply import ReplyRule
 from theater_bus.core.wire.request import Limits
-from theater_bus.errors import ActorError, TheaterError, Unavailable
-from theater_bus.host.chain import ChainStore
+from theater_bus.errors import ActorError, SpawnRefused, TheaterError, Unavailable
 from theater_bus.host.failure import unexpected
 from theater_bus.host.reply import guest_error
 
 if TYPE_CHECKING:
+    from theater_bus.bus import Bus
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.access import Access
     from theater_bus.host.actor import Actor
+    from theater_bus.host.archive import Archive
     from theater_bus.host.loan import Loans
     from theater_bus.host.operation import Operation
     from theater_bus.host.package import FunctionEntry
+    from theater_bus.host.package_source import PackageSource
+    from theater_bus.host.watching import Watching
     from theater_bus.telemetry import Telemetry
 
 __all__ = ["Shared", "Tally"]
@@ -45,14 +48,10 @@ class Tally:
 class _Surroundings(Protocol):
     """The parts of the host that lanes reach through `Shared`."""
 
-    @property
-    def max_payload(self) -> int: ...
-
-    def store_of(self, actor: Actor) -> ChainStore: ...
-
-    def watch(self, actor: Actor, ttl_s: float) -> str: ...
-
-    async def package_of(self, digest: bytes) -> bytes | None: ...
+    bus: Bus
+    archive: Archive
+    packages: PackageSource
+    watching: Watching
 
 
 class Shared:
@@ -69,7 +68,10 @@ class Shared:
         access: Access | None,
         loans: Loans,
     ) -> None:
-        self._host = host
+        self._operations = host.bus.operations
+        self._packages = host.packages
+        self.archive = host.archive
+        self.watching = host.watching
         self.loop = asyncio.get_running_loop()
         self.telemetry = telemetry
         self.replies = replies
@@ -84,15 +86,7 @@ class Shared:
     @property
     def max_payload(self) -> int:
         """What one message may hold, in bytes."""
-        return self._host.max_payload
-
-    def store_of(self, actor: Actor) -> ChainStore:
-        """Where the actor's chain is kept."""
-        return self._host.store_of(actor)
-
-    def watch(self, actor: Actor, ttl_s: float) -> str:
-        """Publish the actor's events for a while; returns the subject."""
-        return self._host.watch(actor, ttl_s)
+        return self._operations.max_payload
 
     async def object_of(self, actor: Actor, digest: bytes) -> bytes | None:
         """What the actor's chain names by its SHA-256, or None where this host does not have it."""
@@ -101,9 +95,12 @@ class Shared:
             return manifest.canonical()
         if digest == grants.digest:
             return grants.canonical()
-        found = await self.store_of(actor).payload(digest)
+        found = await self.archive.store_of(actor).payload(digest)
         if found is None and digest == actor.type.package.sha256:
-            found = await self._host.package_of(digest)
+            try:
+                found = await self._packages.by_digest(digest)
+            except SpawnRefused:
+                return None
         return found
 
     def refused_reply(self, subject: str, reply: str) -> None:
@@ -176,7 +173,7 @@ class Shared:
 
     async def _from_chain(self, actor: Actor, recorded: Replay) -> tuple[str, bytes]:
         """The function and the answer's bytes of a committed operation, read from its segment."""
-        store = self.store_of(actor)
+        store = self.archive.store_of(actor)
         page = await store.read(actor.identity.id, recorded.sequence, 1)
         for segment in page.segments:
             for data in getattr(segment, "events", ()):

@@ -146,24 +146,24 @@ class Spawner:
             make_room(parent)
         actor_id = request.id or manifest.id
         actor_id = check_name(actor_id) if actor_id else generate_id(int(time() * 1000), os.urandom(10))
-        host.reserve(actor_id)
+        host.roster.reserve(actor_id)
         try:
             package = await self.load(request.wasm)
-            await host.check_free(actor_id)
+            await host.roster.check_free(actor_id)
             type_ = self.type_of(package, manifest, actor_id)
             granted = self.granted(type_, ALL if parent is None else parent.grants)
             self._tell_cuts(actor_id, request.manifest, granted)
             origin, state = await self._origin(actor_id, request, type_)
             actor = self._make(actor_id, type_, granted.effective, state)
         except BaseException:
-            host.release(actor_id)
+            host.roster.release(actor_id)
             raise
         try:
             if parent is not None:
                 adopt(parent, actor)
             await self._start(actor, request, granted, origin)
         except BaseException as error:
-            await host.abandon(actor, error)
+            await host.roster.abandon(actor, error)
             if parent is not None:
                 household_of(parent).not_born(actor_id)
             raise
@@ -196,7 +196,7 @@ class Spawner:
                 'this host does not offer durability = "sync". Fix: use "file" (with serve --data DIR) or "memory"',
                 durability=durability,
             )
-        if durability == "file" and self._host.file_store is None:
+        if durability == "file" and self._host.archive.files is None:
             raise SpawnRefused(
                 'durability = "file" needs a data directory. Fix: start the host with --data DIR', durability=durability
             )
@@ -241,7 +241,7 @@ class Spawner:
         self, actor_id: str, request: SpawnRequest, type_: ActorType
     ) -> tuple[Origin | None, Subtree | None]:
         """What the actor goes on from, and its initial state. Raises `ActorExists` for a chain that is kept."""
-        store = self._host.file_store
+        store = self._host.archive.files
         kept = None
         if store is not None and type_.manifest.chain.durability == "file":
             kept = next((tail for tail in store.tails() if tail.actor == actor_id and tail.next_seq), None)
@@ -266,7 +266,7 @@ class Spawner:
         attributes = ActorAttributes(actor_id, host.namespace, manifest.name, host.id)
         actor = Actor(type_, identity, attributes, host, state, host.loop.time(), effective)
         born = incarnation(int(time() * 1000), os.urandom(10))
-        store = host.store_of(actor)
+        store = host.archive.store_of(actor)
         tail = store.open(actor_id, born)
         writer = ChainWriter(
             actor_id,
@@ -282,12 +282,12 @@ class Spawner:
             actor.outbox = Outbox(actor, tail)
         if manifest.chain.durability != "memory":
             actor.checkpoints = Checkpoints(actor)
-        host.bound_chain(actor)
+        host.archive.bound(actor)
         return actor
 
     async def _start(self, actor: Actor, request: SpawnRequest, granted: Granted, origin: Origin | None) -> None:
         host, type_ = self._host, actor.type
-        await host.keep_objects(actor, request.wasm)
+        await host.archive.keep_origin(actor, request.wasm)
         body = Genesis(
             actor.identity.id,
             actor.journal.writer.incarnation,
@@ -311,7 +311,7 @@ class Spawner:
             raise error
         if request.parent is not None and request.parent.phases.is_ending:
             raise request.parent.phases.shutting_down()
-        await host.admit(actor)
+        await host.roster.admit(actor)
 
     async def start_capabilities(
         self, actor: Actor, granted: Granted, snapshots: Mapping[str, bytes] | None = None
@@ -378,7 +378,7 @@ class Spawner:
             arrival_ns=now,
             trace=trace,
         )
-        actor.run_first(op)
+        actor.start(op)
         try:
             outcome = await answer.future
         except OperationTimeout as error:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from theater_bus.host.household import Household
     from theater_bus.plugins import PluginRegistry
 
-__all__ = ["cut_short", "end_actor", "end_within", "let_finish", "refuse_queue", "stop_capabilities"]
+__all__ = ["cut_short", "end_actor", "end_within", "let_finish", "stop_capabilities"]
 
 log = logging.getLogger("theater_bus.host")
 
@@ -30,16 +30,6 @@ AT_ONCE = 16
 FLUSH_S = 5.0
 """How long the outbox of an actor that ends may take to deliver what is left; one that is terminated gets less."""
 CUT_FLUSH_S = 1.0
-
-
-def refuse_queue(actor: Actor) -> None:
-    """Answer everything that waits with `shutting-down`."""
-    for timer in (actor.restart_timer, actor.sweep_timer):
-        if timer is not None:
-            timer.cancel()
-    actor.restart_timer = actor.sweep_timer = None
-    for op in actor.mailbox.close():
-        actor.refuse(op, actor.phases.shutting_down())
 
 
 async def let_finish(actor: Actor, grace_s: float) -> None:
@@ -155,7 +145,8 @@ async def stop_capabilities(actor: Actor) -> None:
 
 async def end_actor(actor: Actor, registry: PluginRegistry, grace_s: float) -> None:
     """All that lies between `stopping` and the moment when nobody listens for the actor any more."""
-    refuse_queue(actor)
+    actor.supervision.end()
+    actor.queue.close()
     for result in await registry.run("theater_actor_stopping", actor=actor.identity, reason=_reason(actor)):
         if result.exception is not None:
             log.error("plugin %s failed in theater_actor_stopping", result.plugin, exc_info=result.exception)

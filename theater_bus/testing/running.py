@@ -86,8 +86,8 @@ class RunningHost:
 
     async def segments(self, actor: ActorHandle) -> AsyncIterator[Segment | Spilled]:
         """The actor's chain as the host keeps it; in files it outlives the actor. Raises `ActorNotFound`."""
-        live = self.host.actors.get(actor.id)
-        store = self.host.file_store or self.host.memory_store if live is None else self.host.store_of(live)
+        archive, live = self.host.archive, self.host.actors.get(actor.id)
+        store = archive.files or archive.memory if live is None else archive.store_of(live)
         next_seq = 0
         while True:
             page = await store.read(actor.id, next_seq)
@@ -98,7 +98,7 @@ class RunningHost:
                 return
 
     async def _object(self, digest: bytes) -> bytes | None:
-        stores = [store for store in (self.host.memory_store, self.host.file_store) if store is not None]
+        stores = [store for store in (self.host.archive.memory, self.host.archive.files) if store is not None]
         found = [self._spawned.get(digest), *[await store.payload(digest) for store in stores]]
         return next((data for data in found if data is not None), None)
 

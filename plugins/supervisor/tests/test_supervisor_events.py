@@ -78,7 +78,7 @@ async def test_a_subscription_changes_with_its_operation_and_ends_with_its_child
     await boss.call_function("restart", ["boss-1"])
     assert keeper(host)._table["boss-1"].unwatch is not None
     await boss.call_function("stop", ["boss-1"])
-    assert "boss-1" not in host.host._watching._hearing
+    assert "boss-1" not in host.host.watching._hearing
 
 
 async def test_a_parent_that_serves_the_child_it_watches_does_not_hang(start_host: Any) -> None:

@@ -46,7 +46,7 @@ async def test_a_restart_that_fails_is_an_err_and_the_end(start_host: Any, monke
     host, boss = await started(start_host)
     await spawned(boss, COUNTER.wasm, "boss-1")
     with monkeypatch.context() as patched:
-        patched.setattr(host.host, "reserve", _full)
+        patched.setattr(host.host.roster, "reserve", _full)
         with pytest.raises(GuestError, match=r"boss-1 was stopped and could not be started again: .*says the test"):
             await boss.call_function("restart", ["boss-1"])
     assert await boss.call_function("list") == []
@@ -137,7 +137,7 @@ async def test_a_restart_that_is_refused_is_tried_again_and_counted(
     await spawned(boss, CHAOS.wasm, "boss-1", FAILS)
     running = host.host.actors["boss"]
     with monkeypatch.context() as patched:
-        patched.setattr(host.host, "reserve", _full)
+        patched.setattr(host.host.roster, "reserve", _full)
         await crash(host, "boss-1")
         await eventually(lambda: running.failure_note is not None and "could not be restarted" in running.failure_note)
         with pytest.raises(GuestError, match="boss-1 is being restarted"):

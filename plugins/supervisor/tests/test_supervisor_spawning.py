@@ -144,7 +144,7 @@ async def test_an_init_that_fails_after_it_has_spawned_leaves_no_child(start_hos
     host, _ = await started(start_host)
     with pytest.raises(SpawnRefused, match="init refused: as I was told"):
         await host.spawn(BOSS, id="never", state={"heard": "", "plan": "!" + manifest(COUNTER.wasm, "never-1")})
-    assert (sorted(host.host.actors), host.host._reserved) == (["boss"], set())
+    assert (sorted(host.host.actors), host.host.roster._reserved) == (["boss"], set())
 
 
 async def test_descendants_are_bounded_by_the_grant(start_host: Any) -> None:
@@ -217,4 +217,4 @@ async def test_resume_goes_on_from_the_last_state_of_a_chain(start_host: Any, tm
         await boss.call_function("spawn", [text, None, None])
     await boss.call_function("resume", [text, None])
     assert await host.theater.actor("boss-1").call_function("get") == 8
-    assert (await host.host.file_store.genesis("boss-1")).origin is not None
+    assert (await host.host.archive.files.genesis("boss-1")).origin is not None

@@ -62,9 +62,9 @@ async def test_what_was_lent_is_taken_back(large: tuple[ActorHandle, Host, Theat
     async with asyncio.timeout(60):
         while await host.objects._bucket.size(loan.name) is not None:
             await asyncio.sleep(0.01)
-    loan = await host.loans.lend(b"until the end", "it", 10)
+    loan = await host.shared.loans.lend(b"until the end", "it", 10)
     assert await objects.get(loan.digest, loan.name) == b"until the end"
-    await host.loans.close()
+    await host.shared.loans.close()
     assert await objects.get(loan.digest, loan.name) is None
 
 

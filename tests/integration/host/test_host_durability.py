@@ -247,8 +247,8 @@ async def test_an_id_whose_chain_ended_needs_fresh_or_continue(stage: Stage, tmp
     assert await stage.call("a", "increment", 1) == 1
     origins = [e.body.origin for e in await stage.events("a") if isinstance(e.body, Genesis)]
     assert [origin is not None and origin.mode == "continue" for origin in origins] == [False, True, False]
-    assert host.file_store is not None
-    assert (await host.file_store.verify("a")).problem is None
+    assert host.archive.files is not None
+    assert (await host.archive.files.verify("a")).problem is None
 
 
 async def test_an_actor_that_cannot_come_back_hinders_no_other(stage: Stage, tmp_path: Path) -> None:
@@ -309,4 +309,4 @@ async def test_nothing_is_published_without_a_watcher_nor_after_its_lease(stage:
 
 
 def _watched(host: Host, actor_id: str, expected: bool) -> Callable[[], bool]:
-    return lambda: (host.memory_store._ring(actor_id).watcher is not None) is expected
+    return lambda: (host.archive.memory._ring(actor_id).watcher is not None) is expected

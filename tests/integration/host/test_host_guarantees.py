@@ -39,9 +39,9 @@ async def test_info_shows_what_the_chain_has_acknowledged_and_an_answer_waits_fo
     host = await stage.host(data_dir=tmp_path)
     actor = await stage.spawn(host, "a", guest_name="counter", manifest=FILE, state=5)
     before = await stage.info("a", "state")
-    assert host.file_store is not None
+    assert host.archive.files is not None
     go_on = Event()
-    host.file_store._writer.submit(go_on.wait)
+    host.archive.files._writer.submit(go_on.wait)
     try:
         adding = stage.start(stage.call("a", "increment", 2))
         await eventually(lambda: actor.journal.ahead)
@@ -79,16 +79,16 @@ async def test_a_spawn_is_answered_when_its_genesis_is_kept(
     await stage.spawn(host, "a", manifest=FILE)
     await stage.control("a", "shutdown", wait=True)
     made: list[Actor] = []
-    keep = host.keep_objects
+    keep = host.archive.keep_origin
 
     async def spy(actor: Actor, wasm: bytes) -> None:
         await keep(actor, wasm)
         made.append(actor)
 
-    monkeypatch.setattr(host, "keep_objects", spy)
-    assert host.file_store is not None
+    monkeypatch.setattr(host.archive, "keep_origin", spy)
+    assert host.archive.files is not None
     go_on = Event()
-    host.file_store._writer.submit(go_on.wait)
+    host.archive.files._writer.submit(go_on.wait)
     try:
         request = SpawnRequest(parse_manifest(merged(SHOWN["peer"].manifest_text, FILE)), SHOWN["peer"].wasm, "a")
         spawning = stage.start(host.spawn(replace(request, begin="continue")))

@@ -19,7 +19,7 @@ from theater_bus.errors import ActorError, ActorExists, Cancelled, Internal, Ove
 from theater_bus.host import outbox
 from theater_bus.host.actor import Actor
 from theater_bus.host.chain import FileStore
-from theater_bus.host.host import Host
+from theater_bus.host.roster import Roster
 from theater_bus.plugins import compile_capability
 from theater_bus.telemetry import REGISTRY, Telemetry
 from theater_bus.telemetry.conformance import LogCollector, emitted
@@ -258,8 +258,8 @@ async def test_a_file_actor_sends_after_a_crash_what_was_not_delivered(post: Sta
     await eventually(lambda: waiting(second.actors["a"]) == 0)
     # What follows says how far the sends are settled.
     await post.call("a", "add", 1)
-    assert second.file_store is not None
-    assert (await second.file_store.recover("a")).unsent == []
+    assert second.archive.files is not None
+    assert (await second.archive.files.recover("a")).unsent == []
 
 
 async def test_a_recovery_that_fails_leaves_no_send_running(
@@ -270,10 +270,10 @@ async def test_a_recovery_that_fails_leaves_no_send_running(
     await post.call("a", "relay", "nobody", "add", "[1]")
     await first.close(0.0)
 
-    async def taken(self: Host, actor: Actor, **options: Any) -> None:
+    async def taken(self: Roster, actor: Actor, **options: Any) -> None:
         raise ActorExists("another host has the id")
 
-    monkeypatch.setattr(Host, "admit", taken)
+    monkeypatch.setattr(Roster, "admit", taken)
     second = await post.host(data_dir=tmp_path)
     assert list(second.actors) == []
     assert [task for task in asyncio.all_tasks() if task.get_name().startswith("theater-bus outbox")] == []
@@ -345,8 +345,8 @@ async def test_an_actor_that_ends_gives_up_what_it_cannot_deliver(post: Stage, t
     await post.call("a", "relay", "b", "add", "[1]")
     await post.control("a", "terminate", wait=True)
     assert waiting(actor) == 0
-    assert host.file_store is not None
-    assert (await host.file_store.recover("a")).unsent == []
+    assert host.archive.files is not None
+    assert (await host.archive.files.recover("a")).unsent == []
 
 
 async def test_a_queued_function_cannot_wait_nor_send_twice(post: Stage) -> None:

@@ -213,4 +213,4 @@ async def _events(guarded: Guarded, actor_id: str) -> list[Any]:
     from theater_bus.core.chain.events import decode_event
 
     actor = guarded.host.actors[actor_id]
-    return [decode_event(data) for data in await guarded.host.recent_events(actor, 1000)]
+    return [decode_event(data) for data in await guarded.host.archive.recent_events(actor, 1000)]

@@ -66,7 +66,7 @@ async def nothing_left(stage: Stage, host: Host, actor_id: str) -> None:
         with pytest.raises(ChannelClosed):
             await stage.ask(stage.subject(actor_id, "status", channel))
     assert actor_id not in host.actors
-    assert all(tail.actor != actor_id for tail in host.memory_store.tails())
+    assert all(tail.actor != actor_id for tail in host.archive.memory.tails())
     assert host.engine.instances == len([one for one in host.actors.values() if one.instance is not None])
 
 

@@ -335,7 +335,7 @@ async def test_a_parent_that_ends_while_it_spawns_leaves_no_child(
 ) -> None:
     host, parent, _ = await hosted(start_host, nursery)
     call = asyncio.ensure_future(parent.call_function("spawn-and-hang", [COUNTS + 'id = "late"']))
-    await eventually(lambda: "late" in host.host.actors or "late" in host.host._reserved)
+    await eventually(lambda: "late" in host.host.actors or "late" in host.host.roster._reserved)
     await parent.terminate(wait=True)
     assert host.host.actors == {}
     with pytest.raises(ActorError):
@@ -355,7 +355,7 @@ async def test_an_operation_that_is_cut_cuts_the_spawn_that_it_waits_for(
     with pytest.raises(Cancelled):
         await call
     await eventually(lambda: not running.household.newborn)
-    assert (sorted(host.host.actors), host.host._reserved) == (["parent"], set())
+    assert (sorted(host.host.actors), host.host.roster._reserved) == (["parent"], set())
     assert (running.household.count, nursery.ends["parent"]) == (0, [])
 
 

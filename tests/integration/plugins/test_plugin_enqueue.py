@@ -253,7 +253,7 @@ async def test_a_changed_snapshot_is_in_a_checkpoint_behind_the_operation(
     for _ in range(2):
         await actor.call_function("add", [1])
     kept = host.host.actors[actor.id]
-    await eventually(lambda: kept.ahead_max and not kept.journal.ahead)
+    await eventually(lambda: kept.queue.ahead_max and not kept.journal.ahead)
     events = [event.body for event in await actor.get_chain().all() if isinstance(event.body, Checkpoint)]
     assert [one.snapshots["follow"] for one in events] == [b"2", b"4"]
 

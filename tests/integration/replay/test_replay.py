@@ -189,7 +189,7 @@ async def test_a_chain_in_files_replays_after_a_restart_and_from_its_checkpoint(
         at = next(
             n for n, group in enumerate(opened(segments)) if any(isinstance(e.body, bodies.Checkpoint) for e in group)
         )
-        later = await replay(segments[at:], host.host.file_store.payload, engine=host.host.engine)  # type: ignore[union-attr]
+        later = await replay(segments[at:], host.host.archive.files.payload, engine=host.host.engine)  # type: ignore[union-attr]
         assert later.is_identical, later
         assert later.from_seq == segments[at].first
         assert (report.operations, later.operations) == (4 + 1, 1)
