@@ -15,7 +15,7 @@ from theater_bus.capability import Request as AccessRequest
 from theater_bus.core.wire.caller import Caller, Proof, proof_of, scope_of, sender_of
 from theater_bus.core.wire.callpath import check_cycle
 from theater_bus.core.wire.deadline import remaining
-from theater_bus.core.wire.form import CONTENT_TYPE, Form
+from theater_bus.core.wire.form import Form, content_type_of
 from theater_bus.core.wire.request import Request, decode_request
 from theater_bus.core.wire.subjects import OpsSubjects
 from theater_bus.errors import ActorError, PermissionDenied, TheaterError
@@ -65,9 +65,7 @@ class OpsLane:
         try:
             target = self._subjects.parse(message.subject)
             headers = message.headers
-            request = decode_request(
-                message.data, None if headers is None else headers.get(CONTENT_TYPE), headers, self._limits
-            )
+            request = decode_request(message.data, content_type_of(headers), headers, self._limits)
             actor = self._actor
             entry = actor.type.entry(target.function)
             self._admit(message, arrival, entry, request, target.caller)

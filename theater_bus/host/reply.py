@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from theater_bus.bus import Connection, Message
-from theater_bus.core.wire.form import CONTENT_TYPE, Form, answer_form
+from theater_bus.core.wire.form import Form, answer_form, content_type_of
 from theater_bus.core.wire.request import Request
 from theater_bus.core.wire.response import Encoded, encode_cgrf, encode_error, encode_value, encode_void
 from theater_bus.errors import ActorError, GuestError, TheaterError, TooLarge
@@ -75,7 +75,7 @@ def refuse(connection: Connection, message: Message, error: ActorError, request:
         send_error(connection, message.reply, error, request)
     elif message.reply:
         headers = message.headers
-        form, has_type = answer_form(message.data, None if headers is None else headers.get(CONTENT_TYPE))
+        form, has_type = answer_form(message.data, content_type_of(headers))
         body, reply_headers = encode_error(error, form, has_type=has_type)
         connection.publish(message.reply, body, headers=reply_headers)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from theater_bus.bus import Connection, Message
 from theater_bus.core.wire.deadline import remaining
-from theater_bus.core.wire.form import CONTENT_TYPE
+from theater_bus.core.wire.form import content_type_of
 from theater_bus.core.wire.request import Request, decode_request
 from theater_bus.core.wire.response import encode_value, encode_void
 from theater_bus.core.wire.subjects import Channel
@@ -64,8 +64,7 @@ class VerbLane:
         request: Request | None = None
         try:
             headers = message.headers
-            content_type = None if headers is None else headers.get(CONTENT_TYPE)
-            request = decode_request(message.data, content_type, headers, shared.limits)
+            request = decode_request(message.data, content_type_of(headers), headers, shared.limits)
             self._check(request)
             verb = message.subject.rpartition(".")[2]
             fields = parse_fields(self._channel, verb, request.params)

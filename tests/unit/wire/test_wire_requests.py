@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from theater_bus.core.wire import Form, Limits, Request, decode_request, encode_request, is_key
-from theater_bus.core.wire.form import answer_form
+from theater_bus.core.wire.form import answer_form, content_type_of
 from theater_bus.core.wire.request import REQUEST_KEYS
 from theater_bus.errors import SerializationError, TooLarge, UnsupportedVersion
 
@@ -253,7 +253,23 @@ def test_bare_json_takes_its_budget_and_key_from_headers_of_any_case() -> None:
     headers = {"Theater-Timeout-Ms": "250", "theater-op": "k", "traceparent": "00-…"}
     request = decode_request(b"[1]", None, headers)
     assert (request.timeout_ms, request.op) == (250, "k")
-    assert decode_request(packed(params=[]), None, {"Theater-Op": "k", "Theater-Typo": "1"}).op is None
+
+
+@pytest.mark.parametrize("name", ["Theater-Op", "theater-timeout-ms", "Theater-Typo"])
+@pytest.mark.parametrize("content_type", [None, MSGPACK, ENVELOPE])
+def test_beside_an_envelope_a_header_of_ours_is_refused_and_no_other(content_type: str | None, name: str) -> None:
+    body = enveloped() if content_type == ENVELOPE else packed(params=[])
+    headers = {"traceparent": "00-…", "X-Theater-Op": "k", "": "1"}
+    assert decode_request(body, content_type, headers).op is None
+    with pytest.raises(SerializationError, match="goes with bare JSON"):
+        decode_request(body, content_type, headers | {name: "5"})
+
+
+def test_a_content_type_is_found_however_its_header_is_spelt() -> None:
+    assert content_type_of(None) is None
+    assert content_type_of({"traceparent": "00-…", "Content-Tyqe": "no"}) is None
+    for name in ("Content-Type", "content-type", "CONTENT-TYPE"):
+        assert content_type_of({"a": "b", name: ENVELOPE}) == ENVELOPE
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from theater_bus.errors import SerializationError
 
-__all__ = ["CONTENT_TYPE", "Form", "MediaType", "answer_form", "form_of", "parse_content_type"]
+__all__ = ["CONTENT_TYPE", "Form", "MediaType", "answer_form", "content_type_of", "form_of", "parse_content_type"]
 
 CONTENT_TYPE = "Content-Type"
 
@@ -59,6 +59,18 @@ def parse_content_type(text: str) -> MediaType:
         elif (name, value) != ("charset", "utf-8"):
             raise SerializationError(f"Content-Type parameter {parameter[:80]!r} is not understood. Fix: leave it out")
     return MediaType(known.form, int64_strings)
+
+
+def content_type_of(headers: Mapping[str, str] | None) -> str | None:
+    """The content type that a message names, its header spelt in any case; None where it names none. HOT."""
+    if headers is None:
+        return None
+    found = headers.get(CONTENT_TYPE)
+    if found is None:
+        for name in headers:
+            if len(name) == len(CONTENT_TYPE) and name.lower() == "content-type":
+                return headers[name]
+    return found
 
 
 def form_of(body: bytes) -> Form:

@@ -112,13 +112,17 @@ def decode_request(
     headers: Mapping[str, str] | None = None,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> Request:
-    """The request in `body`; `content_type` decides its form, else the first byte; `headers` matter for bare JSON only.
+    """The request in `body`; `content_type` decides its form, else the first byte.
+
+    A bare JSON body has its budget and key in `headers`; beside an envelope, which holds them itself, such are refused.
 
     Raises `SerializationError`, `UnsupportedVersion` or `TooLarge`, each with `ran: never`.
     """
     if content_type is None and body and len(body) <= limits.body_bytes:
         fields = read_flat_map(body)
         if fields is not None:
+            if headers is not None:
+                _refuse_headers(headers)
             return _from_fields(fields, None)
     if len(body) > limits.body_bytes:
         size, limit = len(body), limits.body_bytes
@@ -127,6 +131,8 @@ def decode_request(
         form, int64_strings = form_of(body), False
     else:
         form, int64_strings = parse_content_type(content_type)
+    if headers is not None and form is not Form.JSON_BARE:
+        _refuse_headers(headers)
     if form is Form.MSGPACK:
         request = _from_fields(read_msgpack(body, limits.containers), limits)
     elif form is Form.JSON_BARE:
@@ -345,6 +351,16 @@ def _bytes_of(value: Any) -> Any:
     return value
 
 
+def _refuse_headers(headers: Mapping[str, str]) -> None:
+    """A key that has no effect would let an operation run twice that was to run once."""
+    for name in headers:
+        if name[: len(_OURS)].lower() == _OURS:
+            raise SerializationError(
+                f"the header {name[:_SHOWN]!r} goes with bare JSON. Fix: write 'timeout_ms' and 'op' into the envelope",
+                key=name[:_SHOWN],
+            )
+
+
 def _from_bare(body: bytes, headers: Mapping[str, str] | None, limits: Limits) -> Request:
     request = Request([], form=Form.JSON_BARE)
     if body.strip(b" \t\r\n"):
@@ -359,7 +375,7 @@ def _from_bare(body: bytes, headers: Mapping[str, str] | None, limits: Limits) -
             request.timeout_ms = _timeout(int(text))
         elif lowered == _OP:
             request.op = _op(text)
-        elif lowered.startswith("theater-"):
+        elif lowered.startswith(_OURS):
             nearest = get_close_matches(name[:_SHOWN], (TIMEOUT_HEADER, OP_HEADER), 1)
             raise SerializationError(
                 f"unknown header {name[:_SHOWN]!r}. Fix: use {TIMEOUT_HEADER} or {OP_HEADER}",
@@ -369,5 +385,5 @@ def _from_bare(body: bytes, headers: Mapping[str, str] | None, limits: Limits) -
     return request
 
 
-_TIMEOUT, _OP = TIMEOUT_HEADER.lower(), OP_HEADER.lower()
+_TIMEOUT, _OP, _OURS = TIMEOUT_HEADER.lower(), OP_HEADER.lower(), "theater-"
 _DIGITS = re.compile(r"[0-9]{1,10}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, NoReturn, TypeAlias
 
-from theater_bus.core.wire.form import CONTENT_TYPE, Form, form_of, parse_content_type
+from theater_bus.core.wire.form import CONTENT_TYPE, Form, content_type_of, form_of, parse_content_type
 from theater_bus.core.wire.request import VERSION
 from theater_bus.core.wire.strict import (
     DEFAULT_DEPTH,
@@ -152,7 +152,7 @@ def decode_reply(body: bytes, headers: Mapping[str, str] | None = None, actor: s
 
 
 def _form(body: bytes, headers: Mapping[str, str] | None) -> Form:
-    named = headers.get(CONTENT_TYPE) if headers else None
+    named = content_type_of(headers)
     return parse_content_type(named).form if named else form_of(body)
 
 
