@@ -29,12 +29,14 @@ def header_block(headers: Mapping[str, str]) -> bytes:
 
     Raises ValueError with a name that is no token (RFC 9110 §5.6.2).
     """
-    lines = ["NATS/1.0\r\n"]
+    lines = "NATS/1.0\r\n"
     for name, value in headers.items():
         if key := _checked(name):
-            lines.append(f"{key}: {value.strip().translate(_LINE_ENDS)}\r\n")
-    lines.append("\r\n")
-    return "".join(lines).encode()
+            value = value.strip()
+            if not value.isprintable():  # translating takes as long as all the rest
+                value = value.translate(_LINE_ENDS)
+            lines += f"{key}: {value}\r\n"
+    return f"{lines}\r\n".encode()
 
 
 @lru_cache(maxsize=256)

@@ -24,6 +24,7 @@ _WHOLE_BYTES = 64 * 1024
 """What is waited for in one piece. Longer messages are gathered by nats-py, in place."""
 
 _HEAD = b"NATS/1.0\r\n"
+_TRACED = _HEAD + b"traceparent:"
 
 
 class Delivered:
@@ -127,6 +128,9 @@ class MessageReader(Parser):
 
 def headers_of(block: bytes) -> dict[str, str] | None:
     """The headers in a block that ends in an empty line, as nats-py reads them; None when there are none."""
+    if block.startswith(_TRACED) and block.find(b"\r\n", len(_TRACED)) == len(block) - 4:
+        # Most messages with headers have this one alone.
+        return {"traceparent": block[len(_TRACED) : -4].decode("utf-8", "replace").strip()}
     found: dict[str, str] = {}
     for line in block[len(_HEAD) : -4].decode("utf-8", "replace").split("\r\n"):
         name, colon, value = line.partition(":")
