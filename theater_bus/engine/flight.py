@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from enum import Enum
 from time import thread_time_ns
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from theater_bus.engine import ffi
 from theater_bus.engine.answer import Question, answer_of, ask_host, fatal
@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from theater_bus.engine.runtime import Runtime
     from theater_bus.engine.settings import Budget, Limits
 
-__all__ = ["Callee", "Flight", "Place"]
+__all__ = ["Callee", "Flight", "InContext", "Place"]
+
+InContext: TypeAlias = "Context | Callable[[], Context]"
+"""The context of a call's host functions, or what makes it when the first is called."""
 
 
 class Place(Enum):
@@ -98,7 +101,7 @@ class Flight(ABC):
         callee: Callee,
         budget: Budget,
         done: Callable[[CallResult], None],
-        context: Context | None,
+        context: InContext | None,
     ) -> None:
         self.callee = callee
         self.budget_ns = int(budget.cpu_ms * 1_000_000)
@@ -216,8 +219,8 @@ class Flight(ABC):
     def _serve(self, ask: Question) -> bool:
         """Ask the host. True when the answer is there; otherwise the guest waits and so does this flight."""
         context = self.context
-        if context is None:
-            context = self.context = copy_context()
+        if not isinstance(context, Context):
+            context = self.context = copy_context() if context is None else context()
         running = ask_host(self.callee, ask, context, self._answered)
         if running is None:
             self.fatal = fatal(ask.answer)

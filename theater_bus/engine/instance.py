@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
-from contextvars import Context
 from dataclasses import dataclass
 from difflib import get_close_matches
 from time import perf_counter_ns
@@ -19,6 +18,7 @@ from theater_bus.engine.weave import ENTRY, TYPES
 from theater_bus.errors import FunctionNotFound, IllegalTransition
 
 if TYPE_CHECKING:
+    from theater_bus.engine.flight import InContext
     from theater_bus.engine.module import Module
     from theater_bus.engine.runtime import Runtime
     from theater_bus.engine.settings import Limits
@@ -78,14 +78,14 @@ class Instance(Store):
         data: bytes,
         budget: Budget,
         done: Callable[[CallResult], None],
-        context: Context | None = None,
+        context: InContext | None = None,
     ) -> CallResult | None:
         """Call the exported function `symbol` with encoded input.
 
         A call that finishes in its first polls returns its result, and `done` is never called. Otherwise None is
         returned and `done` gets the result exactly once, on the loop. Host functions run in `context`, a copy of the
-        current one by default; it must not be entered while `call` runs. Raises FunctionNotFound, and
-        IllegalTransition on a closed or busy instance.
+        current one by default; what makes one is asked at the first of them. It must not be entered while `call` runs.
+        Raises FunctionNotFound, and IllegalTransition on a closed or busy instance.
         """
         # Written out in one piece: most operations begin and end here, and a function call costs a tenth of one.
         entry = self._entries.get(symbol) if self.flight is None else None

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import Context
 from typing import TYPE_CHECKING
 
 from theater_bus.engine import ffi
-from theater_bus.engine.flight import Flight
+from theater_bus.engine.flight import Flight, InContext
 from theater_bus.engine.outcome import CallResult, GuestFailure, failure_of_trap
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class ModuleFlight(Flight):
         data: bytes,
         budget: Budget,
         done: Callable[[CallResult], None],
-        context: Context | None,
+        context: InContext | None,
     ) -> None:
         super().__init__(instance, budget, done, context)
         self.instance, self.entry, self.data = instance, entry, data

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from contextvars import Context
+from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
+from functools import partial
 from time import time_ns
 from typing import TYPE_CHECKING, Any
 
@@ -53,13 +54,16 @@ class HostCalls:
             for function, bound in functions
         )
 
-    def context_of(self, op: Operation) -> Context | None:
-        """The context that the operation's coroutines run in; None for a guest that imports nothing."""
+    def context_of(self, op: Operation) -> Callable[[], Context] | None:
+        """What makes the context that the operation's coroutines run in; None for a guest that imports nothing.
+
+        Most operations call nobody, so only a copy of where they began is made at once.
+        """
         if not self.imports:
             return None
         if op.trace is None:
-            return self._actor.services.telemetry.untraced_context(op.headers)
-        return op.trace.context()
+            return partial(copy_context().run, self._actor.services.telemetry.untraced_context, op.headers)
+        return partial(copy_context().run, op.trace.context)
 
     def _import(self, function: Imported, bound: BoundFunction) -> BoundFunction:
         actor = self._actor

@@ -12,8 +12,6 @@ from contextvars import Context
 
 from opentelemetry.context import attach
 from opentelemetry.trace import (
-    INVALID_SPAN_CONTEXT,
-    NonRecordingSpan,
     Span,
     SpanContext,
     TraceFlags,
@@ -32,7 +30,6 @@ __all__ = [
     "carry",
     "extract",
     "inject",
-    "remote_span",
     "with_span",
 ]
 
@@ -94,11 +91,6 @@ def _lowered(headers: Mapping[str, str]) -> dict[str, str]:
         if len(name) <= len(TRACEPARENT):
             found.setdefault(name.lower(), value)
     return found
-
-
-def remote_span(headers: Mapping[str, str]) -> Span:
-    """Return a span that stands for the remote one that the headers name."""
-    return NonRecordingSpan(extract(headers) or INVALID_SPAN_CONTEXT)
 
 
 def activate_span(span: Span) -> None:

@@ -235,11 +235,14 @@ class Telemetry:
     def untraced_context(self, incoming: Headers | None) -> Context:
         """Return the context in which an untraced operation's coroutines run, for the same reason."""
         context = copy_context()
-        headers = self.untraced_headers(incoming)
-        if headers is not None:
-            from theater_bus.telemetry.propagation import remote_span, with_span
+        if self._tracing is not None:
+            from opentelemetry.trace import NonRecordingSpan
 
-            with_span(context, remote_span(headers))
+            from theater_bus.telemetry.propagation import extract, with_span
+
+            parent = extract(incoming) or extract(self._tracing.unsampled_root())
+            if parent is not None:
+                with_span(context, NonRecordingSpan(parent))
         return context
 
     def observe_operation(

@@ -100,6 +100,33 @@ async def test_host_functions_run_in_the_context_of_their_call(guest: Any) -> No
     assert name.get(None) is None
 
 
+async def test_a_context_that_is_made_on_demand_is_made_at_the_first_host_call_and_once(guest: Any) -> None:
+    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody's")
+    made: list[contextvars.Context] = []
+
+    def make() -> contextvars.Context:
+        context = contextvars.copy_context()
+        context.run(name.set, "its own")
+        made.append(context)
+        return context
+
+    seen = []
+
+    async def ask(data: bytes) -> bytes:
+        seen.append(name.get())
+        await asyncio.sleep(0)
+        seen.append(name.get())
+        name.set("changed")
+        return b"x" * 10
+
+    instance = guest.make(ask)
+    await guest.run(instance, "flood", (2).to_bytes(4, "little"), context=make)
+    assert seen == ["its own", "its own", "changed", "changed"]
+    assert len(made) == 1
+    await guest.run(instance, "flood", (0).to_bytes(4, "little"), context=make)
+    assert len(made) == 1
+
+
 async def test_timeouts_and_task_groups_work_inside_a_host_coroutine(guest: Any) -> None:
     async def ask(data: bytes) -> bytes:
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:

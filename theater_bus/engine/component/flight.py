@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from theater_bus.engine import ffi
 from theater_bus.engine import ffi_component as native
 from theater_bus.engine.component.passage import Passage, TooMuch
 from theater_bus.engine.ffi_component import VALUE_BYTES
-from theater_bus.engine.flight import Flight
+from theater_bus.engine.flight import Flight, InContext
 from theater_bus.engine.outcome import CallResult, GuestFailure, failure_of_text
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class ComponentFlight(Flight):
         passage: Passage,
         budget: Budget,
         done: Callable[[CallResult], None],
-        context: Context | None,
+        context: InContext | None,
     ) -> None:
         super().__init__(instance, budget, done, context)
         self._component, self._crossing = instance, crossing

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from contextvars import Context
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from theater_bus.errors import FunctionNotFound, IllegalTransition
 if TYPE_CHECKING:
     from theater_bus.engine.component.component import Component
     from theater_bus.engine.component.linking import ComponentAsk
+    from theater_bus.engine.flight import InContext
     from theater_bus.engine.instance import HostFunction
     from theater_bus.engine.runtime import Runtime
     from theater_bus.engine.settings import Budget, Limits
@@ -99,7 +99,7 @@ class ComponentInstance:
         data: bytes,
         budget: Budget,
         done: Callable[[CallResult], None],
-        context: Context | None = None,
+        context: InContext | None = None,
     ) -> CallResult | None:
         """Call an export with its encoded parameter tuple; as `Instance.call`."""
         if self.flight is not None:
