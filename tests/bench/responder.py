@@ -111,7 +111,13 @@ def main(kind: str, url: str, actors: int = 64) -> None:
         "components": lambda: components(url, COMPONENTS),
         "web": lambda: components(url, WEB),
     }
-    asyncio.run(ways[kind]())
+    if kind in ("raw", "faststream"):
+        asyncio.run(ways[kind]())
+        return
+    from theater_bus.host.collecting import collecting_rarely
+
+    with collecting_rarely():  # as `theater-bus serve` does
+        asyncio.run(ways[kind]())
 
 
 if __name__ == "__main__":

@@ -187,12 +187,15 @@ def _check_endpoint(url: str) -> None:
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)
+    from theater_bus.host.collecting import collecting_rarely
+
+    with collecting_rarely():
+        try:
+            import uvloop
+        except ImportError:
+            asyncio.run(main)
+        else:
+            uvloop.run(main)
 
 
 async def _serve(invocation: Invocation, wanted: _Wanted, given: dict[str, Any]) -> None:
