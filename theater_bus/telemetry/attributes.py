@@ -10,16 +10,16 @@ from collections.abc import Mapping
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from theater_bus.telemetry.function import ActorAttributes, FunctionSpec
-from theater_bus.telemetry.registry import OK, OTHER, error_type, is_fault
+from theater_bus.telemetry.registry import OK, error_type, is_fault
 
 __all__ = [
     "FAULT",
     "UNSET",
+    "AttributeDict",
     "append_attributes",
     "call_shape",
     "ending",
     "guest_events",
-    "guest_name",
     "host_call_attributes",
     "host_call_ending",
     "host_call_status",
@@ -52,12 +52,17 @@ def operation_shape(spec: FunctionSpec, actor: ActorAttributes, one_way: bool) -
 
 
 def operation_attributes(spec: FunctionSpec, actor: ActorAttributes) -> AttributeDict:
-    """Return what is known of an operation when it arrives."""
+    """Return what is known of an operation when it arrives, in a dictionary of its own. HOT."""
+    kept = actor.of_function.get(spec)
+    if kept is not None:
+        return kept.copy()
     attributes: AttributeDict = {**spec.attributes, "theater.actor.id": actor.id}
     if actor.name:
         attributes["theater.actor.name"] = actor.name
     if actor.host_id:
         attributes["theater.host.id"] = actor.host_id
+    if spec.known:  # those that outsiders invent are without number
+        actor.of_function[spec] = attributes.copy()
     return attributes
 
 
@@ -92,11 +97,6 @@ def host_call_ending(outcome: str, failure: str | None) -> AttributeDict:
 def host_call_status(failure: str | None) -> Status:
     """Return ERROR when a host call failed by a fault: a code that is one, `timeout`, or an exception's class."""
     return FAULT if failure is not None and is_fault(failure) else UNSET
-
-
-def guest_name(spec: FunctionSpec) -> str:
-    """Return the name of the guest's span."""
-    return f"theater.guest {spec.function if spec.known else OTHER}"
 
 
 def guest_events(

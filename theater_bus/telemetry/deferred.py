@@ -71,12 +71,9 @@ class DeferredTracing:
             return self._start_uncommon(spec, headers, actor, start_ns)
         bits = int(parent[53:], 16)
         threshold = self._limits.remote_sampled if bits & 1 else self._limits.remote_unsampled
-        trace = parent[3:35]
-        if threshold <= MASK and (not threshold or int(trace[16:], 16) >= threshold):
+        if threshold <= MASK and (not threshold or int(parent[19:35], 16) >= threshold):
             return None
-        operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, 1 | bits & RANDOM)
-        operation.traceparent = parent
-        return operation
+        return DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, parent)
 
     def start_append(
         self, actor: ActorAttributes, operations: Sequence[OperationTrace], segments: int, start_ns: int
@@ -100,11 +97,10 @@ class DeferredTracing:
             return self._start_root(spec, actor, start_ns)
         if (parent.trace_id & MASK) >= self._threshold(True, parent.trace_flags & 1):
             return None
-        flags = 1 | parent.trace_flags & RANDOM
-        trace = f"{parent.trace_id:032x}"
-        operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, flags)
-        operation.traceparent = inject(parent)[TRACEPARENT]
-        operation.state = parent.trace_state
+        traceparent = inject(parent)[TRACEPARENT]
+        operation = DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, traceparent)
+        if parent.trace_state:
+            operation.more().state = parent.trace_state
         return operation
 
     def _start_consumer(
@@ -112,8 +108,9 @@ class DeferredTracing:
     ) -> DeferredOperation | None:
         operation = self._start_root(spec, actor, start_ns)
         if operation is not None:
-            operation.one_way = True
-            operation.link = extract(headers)
+            extra = operation.more()
+            extra.one_way = True
+            extra.link = extract(headers)
         return operation
 
     def _start_root(self, spec: FunctionSpec, actor: ActorAttributes, start_ns: int) -> DeferredOperation | None:
@@ -121,8 +118,8 @@ class DeferredTracing:
         if (ids >> 64 & MASK) >= self._limits.root:
             return None
         # The low half of the ids is spare here: the operation draws its span id itself.
-        trace = f"{ids >> 64:032x}"
-        return DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, trace, self._root_flags)
+        root = f"00-{ids >> 64:032x}-{0:016x}{self._root_tail}"
+        return DeferredOperation(self._keep, self._new_span, spec, actor, start_ns, root)
 
     def _threshold(self, remote: bool, sampled: int) -> int:
         limits = self._limits

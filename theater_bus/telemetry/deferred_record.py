@@ -14,6 +14,7 @@ from typing import Protocol
 
 from opentelemetry.trace import Span, SpanContext, TraceFlags, TraceState
 
+from theater_bus.telemetry.assembly import span_context
 from theater_bus.telemetry.function import ActorAttributes, FunctionSpec
 from theater_bus.telemetry.live_span import LiveSpan
 from theater_bus.telemetry.propagation import FLAGS, TRACEPARENT, TRACESTATE, activate_span, inject, with_span
@@ -66,7 +67,7 @@ class DeferredCall:
         """The call's own span context; its trace state is handed down from the parent."""
         text, parent = self.traceparent, self.parent
         state = None if parent is None else parent.trace_state
-        return SpanContext(int(text[3:35], 16), int(text[36:52], 16), False, FLAGS[int(text[53:], 16)], state)
+        return span_context(int(text[3:35], 16), int(text[36:52], 16), False, FLAGS[int(text[53:], 16)], state)
 
     def end(self, code: str | None, end_ns: int = 0) -> None:
         """End the span and keep its record."""
@@ -76,31 +77,32 @@ class DeferredCall:
             self.keep(self)
 
 
+class Extra:
+    """What few operations have; made when one has it."""
+
+    __slots__ = ("context", "link", "live", "one_way", "state")
+
+    def __init__(self) -> None:
+        self.state: TraceState | None = None
+        self.one_way = False
+        self.link: SpanContext | None = None
+        self.live: LiveSpan | None = None
+        self.context: Context | None = None
+
+
 class DeferredOperation:
     """The SERVER (or CONSUMER) span of an operation, with its queue and guest spans."""
 
     __slots__ = (
-        *(
-            "actor",
-            "cancelled_ns",
-            "chain_seq",
-            "code",
-            "end_ns",
-            "flags",
-            "guest_end_ns",
-            "guest_span",
-            "guest_start_ns",
-        ),
-        *("keep", "link", "live", "new_span", "one_way", "own_context", "promoted_ns", "queue_end_ns"),
-        *("queue_start_ns", "slices", "span", "spec", "start_ns", "state", "trace", "traceparent"),
+        *("actor", "chain_seq", "code", "end_ns", "extra", "guest_end_ns", "guest_span", "guest_start_ns"),
+        *("happened", "keep", "new_span", "queue_end_ns", "queue_start_ns", "span", "spec", "start_ns", "traceparent"),
     )
-    cancelled_ns: int
     chain_seq: int | None
     code: str | None
     guest_span: int
-    promoted_ns: int
+    happened: tuple[int, int, int] | None
+    """Slices, when it was promoted, when it was cancelled; None for a guest that ran through. Set with the guest."""
     queue_end_ns: int
-    slices: int
 
     def __init__(
         self,
@@ -109,24 +111,24 @@ class DeferredOperation:
         spec: FunctionSpec,
         actor: ActorAttributes,
         start_ns: int,
-        trace: str,
-        flags: int,
+        traceparent: str,
     ) -> None:
+        """`traceparent` names the parent; for a root its span id is zero."""
         self.keep = keep
         self.new_span = new_span
         self.spec = spec
         self.actor = actor
         self.start_ns = start_ns
-        self.trace = trace
-        self.flags = flags
         self.span = new_span()
-        self.traceparent = ""
-        self.state: TraceState | None = None
-        self.one_way = False
-        self.link: SpanContext | None = None
+        self.traceparent = traceparent
         self.queue_start_ns = self.guest_start_ns = self.guest_end_ns = self.end_ns = 0
-        self.live: LiveSpan | None = None
-        self.own_context: Context | None = None
+        self.extra: Extra | None = None
+
+    def more(self) -> Extra:
+        """What few operations have."""
+        if self.extra is None:
+            self.extra = Extra()
+        return self.extra
 
     @property
     def spans(self) -> int:
@@ -136,7 +138,7 @@ class DeferredOperation:
     @property
     def trace_id(self) -> bytes:
         """16 bytes."""
-        return bytes.fromhex(self.trace)
+        return bytes.fromhex(self.traceparent[3:35])
 
     @property
     def span_id(self) -> bytes:
@@ -152,15 +154,13 @@ class DeferredOperation:
         """Note the guest's start; its span id is needed by its host calls."""
         self.guest_start_ns = start_ns
         self.guest_span = self.new_span()
-        self.slices = 1
-        self.promoted_ns = self.cancelled_ns = 0
+        self.happened = None
 
     def end_guest(self, end_ns: int, slices: int = 1, promoted_ns: int = 0, cancelled_ns: int = 0) -> None:
         """Note the guest's end and what happened to it."""
         self.guest_end_ns = end_ns
-        self.slices = slices
-        self.promoted_ns = promoted_ns
-        self.cancelled_ns = cancelled_ns
+        if slices != 1 or promoted_ns or cancelled_ns:
+            self.happened = (slices, promoted_ns, cancelled_ns)
 
     def host_call(self, interface: str, function: str, external: bool = False, start_ns: int = 0) -> DeferredHostCall:
         """Start a host call below the guest."""
@@ -172,11 +172,12 @@ class DeferredOperation:
 
     def context(self) -> Context:
         """Return the operation's context, the same one each time."""
-        if self.own_context is None:
-            self.live = LiveSpan(self.span_context)
-            self.live.recording = not self.end_ns
-            self.own_context = with_span(copy_context(), self.live)
-        return self.own_context
+        extra = self.more()
+        if extra.context is None:
+            extra.live = LiveSpan(self.span_context)
+            extra.live.recording = not self.end_ns
+            extra.context = with_span(copy_context(), extra.live)
+        return extra.context
 
     def end(self, code: str | None, chain_seq: int | None = None, end_ns: int = 0) -> None:
         """End the span and keep its record."""
@@ -185,8 +186,8 @@ class DeferredOperation:
         self.code = code
         self.chain_seq = chain_seq
         self.end_ns = end_ns or time_ns()
-        if self.live is not None:
-            self.live.recording = False
+        if self.extra is not None and self.extra.live is not None:
+            self.extra.live.recording = False
         self.keep(self)
 
     @property
@@ -196,7 +197,9 @@ class DeferredOperation:
 
     def context_of(self, span: int) -> SpanContext:
         """Return the context of one of this trace's spans made here."""
-        return SpanContext(int(self.trace, 16), span, False, FLAGS[self.flags], self.state)
+        text, state = self.traceparent, None if self.extra is None else self.extra.state
+        flags = FLAGS[1 | int(text[53:], 16) & RANDOM]
+        return span_context(int(text[3:35], 16), span, False, flags, state)
 
 
 class DeferredHostCall:
@@ -233,7 +236,7 @@ class DeferredHostCall:
     @property
     def trace_id(self) -> bytes:
         """16 bytes."""
-        return bytes.fromhex(self.operation.trace)
+        return self.operation.trace_id
 
     @property
     def span_id(self) -> bytes:

@@ -6,7 +6,7 @@ only an attribute of the span (OpenTelemetry semantic conventions, RPC: `rpc.met
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from theater_bus.telemetry.registry import OTHER
@@ -25,12 +25,16 @@ class ActorAttributes:
     namespace: str
     name: str = ""
     host_id: str = ""
+    of_function: dict[FunctionSpec, dict[str, str | int]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+    """The first attributes of operations, kept by `theater_bus.telemetry.attributes` for functions that are known."""
 
 
 class FunctionSpec:
     """One function as telemetry sees it: get it from `Telemetry.function_spec`, keep it, pass it to every call."""
 
-    __slots__ = ("attributes", "function", "known", "meter", "namespace", "span_name", "template")
+    __slots__ = ("attributes", "function", "guest_name", "known", "meter", "namespace", "span_name", "template")
 
     def __init__(self, function: str, namespace: str, known: bool, meter: FunctionMeter) -> None:
         label = function if known else OTHER
@@ -39,6 +43,7 @@ class FunctionSpec:
         self.known = known
         self.meter = meter
         self.span_name = f"theater.Actor/{label}"
+        self.guest_name = f"theater.guest {label}"
         self.template = f"theater.{{namespace}}.ops.{{actor}}.{label}"
         self.attributes: dict[str, str] = {
             "rpc.system.name": "theater",

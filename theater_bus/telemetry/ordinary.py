@@ -26,7 +26,6 @@ from theater_bus.telemetry.attributes import (
     call_shape,
     ending,
     guest_events,
-    guest_name,
     host_call_attributes,
     host_call_ending,
     host_call_status,
@@ -92,7 +91,7 @@ class OrdinaryOperation:
     def begin_guest(self, start_ns: int) -> None:
         """Start the guest's span."""
         below = set_span_in_context(self.span, OtelContext())
-        self.guest = self.tracer.start_span(guest_name(self.spec), below, SpanKind.INTERNAL, start_time=start_ns)
+        self.guest = self.tracer.start_span(self.spec.guest_name, below, SpanKind.INTERNAL, start_time=start_ns)
 
     def end_guest(self, end_ns: int, slices: int = 1, promoted_ns: int = 0, cancelled_ns: int = 0) -> None:
         """End the guest's span with what happened to it."""

@@ -6,8 +6,9 @@ only from the SDK's own classes, never from subclasses. Whatever is not as expec
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from opentelemetry import trace
 from opentelemetry.trace import NoOpTracer, NoOpTracerProvider, ProxyTracerProvider, TracerProvider
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, Tracer
+    from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, Tracer
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
     from theater_bus.telemetry.sampling import Thresholds
@@ -35,7 +36,7 @@ class Pipeline:
     random_trace_ids: bool
     tracer: Tracer
     limits: SpanLimits
-    deliver: Callable[[ReadableSpan], None]
+    processors: Callable[[], Sequence[SpanProcessor]]
     force_flush: Callable[[int], bool]
 
 
@@ -89,6 +90,7 @@ def pipeline(provider: TracerProvider) -> Pipeline | None:
         random_trace_ids=callable(random_ids) and bool(random_ids()),
         tracer=tracer,
         limits=limits,
-        deliver=processor.on_end,
+        # Asked again each time: one may be added while records still wait.
+        processors=partial(getattr, processor, "_span_processors"),
         force_flush=provider.force_flush,
     )

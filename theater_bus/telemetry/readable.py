@@ -6,7 +6,7 @@ live span, take the SDK's own `BoundedAttributes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -14,14 +14,15 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode
 
+from theater_bus.telemetry.assembly import Origin, span_context, span_maker
 from theater_bus.telemetry.attributes import (
     FAULT,
     UNSET,
+    AttributeDict,
     append_attributes,
     call_shape,
     ending,
     guest_events,
-    guest_name,
     host_call_attributes,
     host_call_ending,
     host_call_status,
@@ -29,6 +30,7 @@ from theater_bus.telemetry.attributes import (
     status,
 )
 from theater_bus.telemetry.deferred_record import (
+    RANDOM,
     DeferredAppend,
     DeferredCall,
     DeferredHostCall,
@@ -49,51 +51,59 @@ class SpanBuilder:
     """Builds the spans of records for one provider's resource, scope and limits."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._tracer = pipeline.tracer
-        self._limits = pipeline.limits
-        self._scope = getattr(pipeline.tracer, "_instrumentation_scope", None)
-        limits = pipeline.limits
+        tracer, limits = pipeline.tracer, pipeline.limits
+        scope = getattr(tracer, "_instrumentation_scope", None)
+        self._origin: Origin = (tracer.resource, tracer.instrumentation_info, scope)
+        self._limits = limits
         counts = (limits.max_span_attributes, limits.max_event_attributes, limits.max_events, limits.max_links)
         lengths = (limits.max_span_attribute_length, limits.max_attribute_length)
         self._unbounded = all(each is None or each >= _ROOMY for each in counts) and not any(
             each is not None for each in lengths
         )
 
-    def spans(self, record: Record) -> Iterator[ReadableSpan]:
-        """Yield the spans of one record, children first, as they ended."""
-        if isinstance(record, DeferredOperation):
-            yield from self._operation(record)
-        elif isinstance(record, DeferredCall):
-            yield self._call(record)
-        elif isinstance(record, DeferredHostCall):
-            yield self._host_call(record)
-        elif isinstance(record, DeferredAppend):
-            yield self._append(record)
+    def spans(self, records: Iterable[Record]) -> list[ReadableSpan]:
+        """Return the spans of some records, of each record children first, as they ended."""
+        made: list[ReadableSpan] = []
+        for record in records:
+            if isinstance(record, DeferredOperation):
+                self._operation(record, made)
+            elif isinstance(record, DeferredCall):
+                made.append(self._call(record))
+            elif isinstance(record, DeferredHostCall):
+                made.append(self._host_call(record))
+            elif isinstance(record, DeferredAppend):
+                made.append(self._append(record))
+        return made
 
     def _call(self, record: DeferredCall) -> ReadableSpan:
         name, kind, attributes = call_shape(record.spec, record.actor, record.one_way)
-        own = record.span_context
         return self._span(
-            name, kind, own, record.parent, (record.start_ns, record.end_ns),
-            {**attributes, **ending(record.code)}, status(record.code),
+            name, kind, record.span_context, record.parent, (record.start_ns, record.end_ns),
+            attributes, status(record.code), late=ending(record.code),
         )  # fmt: skip
 
-    def _operation(self, record: DeferredOperation) -> Iterator[ReadableSpan]:
-        own = record.span_context
+    def _operation(self, record: DeferredOperation, made: list[ReadableSpan]) -> None:
+        text, extra = record.traceparent, record.extra
+        trace, remote, above = int(text[3:35], 16), int(text[36:52], 16), int(text[53:], 16)
+        flags, state = FLAGS[1 | above & RANDOM], None if extra is None else extra.state
+        own = span_context(trace, record.span, False, flags, state)
         if record.queue_start_ns:
+            queue = span_context(trace, record.new_span(), False, flags, state)
             times = (record.queue_start_ns, record.queue_end_ns)
-            yield self._span("theater.queue", SpanKind.INTERNAL, record.context_of(record.new_span()), own, times, {})
+            made.append(self._span("theater.queue", SpanKind.INTERNAL, queue, own, times, {}))
         if record.guest_start_ns:
+            guest = span_context(trace, record.guest_span, False, flags, state)
             times = (record.guest_start_ns, record.guest_end_ns or record.end_ns)
-            happened = guest_events(times[1], record.slices, record.promoted_ns, record.cancelled_ns)
-            guest = record.context_of(record.guest_span)
-            yield self._span(guest_name(record.spec), SpanKind.INTERNAL, guest, own, times, {}, events=happened)
-        name, kind, attributes = operation_shape(record.spec, record.actor, record.one_way)
-        links = () if record.link is None else (Link(record.link),)
-        yield self._span(
-            name, kind, own, _remote_parent(record), (record.start_ns, record.end_ns),
-            attributes, status(record.code), links=links, live=record.live, late=ending(record.code, record.chain_seq),
-        )  # fmt: skip
+            happened = () if record.happened is None else guest_events(times[1], *record.happened)
+            made.append(self._span(record.spec.guest_name, SpanKind.INTERNAL, guest, own, times, {}, events=happened))
+        parent = span_context(trace, remote, True, FLAGS[above], state) if remote else None
+        name, kind, attributes = operation_shape(record.spec, record.actor, extra is not None and extra.one_way)
+        links = () if extra is None or extra.link is None else (Link(extra.link),)
+        made.append(self._span(
+            name, kind, own, parent, (record.start_ns, record.end_ns),
+            attributes, status(record.code), links=links, live=None if extra is None else extra.live,
+            late=ending(record.code, record.chain_seq),
+        ))  # fmt: skip
 
     def _host_call(self, record: DeferredHostCall) -> ReadableSpan:
         operation = record.operation
@@ -112,7 +122,7 @@ class SpanBuilder:
 
     def _append(self, record: DeferredAppend) -> ReadableSpan:
         parent = record.links[0]
-        own = SpanContext(parent.trace_id, record.span, False, FLAGS[record.flags], parent.trace_state)
+        own = span_context(parent.trace_id, record.span, False, FLAGS[record.flags], parent.trace_state)
         return self._span(
             "theater.chain.append", SpanKind.CLIENT, own, parent, (record.start_ns, record.end_ns),
             append_attributes(record.actor, record.segments, record.error_type),
@@ -127,32 +137,28 @@ class SpanBuilder:
         context: SpanContext,
         parent: SpanContext | None,
         times: tuple[int, int],
-        attributes: Mapping[str, Any],
+        attributes: AttributeDict,
         outcome: Status = UNSET,
         *,
         events: Sequence[OwnEvent] = (),
         links: Sequence[Link] = (),
         live: LiveSpan | None = None,
-        late: Mapping[str, Any] | None = None,
+        late: AttributeDict | None = None,
     ) -> ReadableSpan:
+        if self._unbounded and live is None and not events and not links:
+            if late is not None:
+                attributes.update(late)
+            return span_maker(
+                self._origin, name, kind, context, parent, times[0], times[1], attributes, outcome, (), ()
+            )
         if live is not None:
             name = live.name or name
             outcome = _settled(live.status, outcome)
-        return ReadableSpan(
-            name=name,
-            context=context,
-            parent=parent,
-            resource=self._tracer.resource,
-            attributes=self._attributes(attributes, live, late or {}),
-            events=self._events(events, live),
-            links=self._links(links, live),
-            kind=kind,
-            instrumentation_info=self._tracer.instrumentation_info,
-            status=outcome,
-            start_time=times[0],
-            end_time=times[1],
-            instrumentation_scope=self._scope,
-        )
+        return span_maker(
+            self._origin, name, kind, context, parent, times[0], times[1],
+            self._attributes(attributes, live, late or {}), outcome,
+            self._events(events, live), self._links(links, live),
+        )  # fmt: skip
 
     def _attributes(
         self, first: Mapping[str, Any], live: LiveSpan | None, late: Mapping[str, Any]
@@ -191,13 +197,6 @@ class SpanBuilder:
             for link in links
         ]
         return bounded if self._unbounded and live is None else BoundedList.from_seq(limits.max_links, bounded)
-
-
-def _remote_parent(record: DeferredOperation) -> SpanContext | None:
-    text = record.traceparent
-    if not text:
-        return None
-    return SpanContext(int(text[3:35], 16), int(text[36:52], 16), True, FLAGS[int(text[53:], 16)], record.state)
 
 
 def _settled(foreign: Status | None, own: Status) -> Status:

@@ -11,19 +11,22 @@ from __future__ import annotations
 import atexit
 import threading
 from collections import deque
-from collections.abc import Callable
-from time import monotonic, sleep
+from collections.abc import Callable, Sequence
+from time import monotonic
+
+from opentelemetry.sdk.trace import ReadableSpan
 
 from theater_bus.telemetry.deferred_record import Record
+from theater_bus.telemetry.handover import hand_over
 from theater_bus.telemetry.provider import Pipeline
 from theater_bus.telemetry.readable import SpanBuilder
 
 __all__ = ["SpanBuffer"]
 
 CAPACITY = 16_384
-_STEP_MIN, _STEP_MAX, _STEPS = 16, 160, 2
-_PAUSE_S = 0.002
+_STEP = 256
 _GATHER_S = 0.05
+_REST_S, _HURRY_S = 0.02, 0.002
 _IDLE_S = 1.0
 _FLUSH_EVERY = 512
 _FLUSH_MS = 10_000
@@ -99,25 +102,32 @@ class SpanBuffer:
     def _drain(self, deadline: float, *, paced: bool) -> bool:
         records = self._records
         while records:
-            waiting = len(records)
             # To get the GIL costs both sides far more than a span, since the loop gives it up at every guest call,
             # wakes this thread and has it back before this thread runs: few long steps, of a millisecond at most.
-            step = min(waiting, max(_STEP_MIN, min(_STEP_MAX, waiting // _STEPS)))
-            for _ in range(step):
-                self._deliver(records.popleft())
+            self._deliver([records.popleft() for _ in range(min(len(records), _STEP))])
             if self._unflushed >= _FLUSH_EVERY:
                 self._unflushed = 0
                 self._pipeline.force_flush(_FLUSH_MS)
             if monotonic() > deadline or (paced and self._stop.is_set()):
                 return not records
             if paced:
-                sleep(_PAUSE_S)
+                self._stop.wait(_REST_S if len(records) < _STEP else _HURRY_S)
         return True
 
-    def _deliver(self, record: Record) -> None:
+    def _deliver(self, records: Sequence[Record]) -> None:
         try:
-            for span in self._builder.spans(record):
-                self._pipeline.deliver(span)
-                self._unflushed += 1
-        except Exception as error:  # noqa: BLE001 - processors are foreign code; counted and logged, never raised
+            spans = self._builder.spans(records)
+        except Exception:  # noqa: BLE001 - one that cannot be built must not cost the others
+            spans = [span for record in records for span in self._one(record)]
+        hand_over(self._pipeline.processors(), spans, self._failed)
+        self._unflushed += len(spans)
+
+    def _one(self, record: Record) -> Sequence[ReadableSpan]:
+        try:
+            return self._builder.spans((record,))
+        except Exception as error:  # noqa: BLE001 - counted and logged, never raised
             self._dropped(record.spans, f"{type(error).__name__}: {error}")
+            return ()
+
+    def _failed(self, span: ReadableSpan, error: Exception) -> None:
+        self._dropped(1, f"{type(error).__name__}: {error}")
