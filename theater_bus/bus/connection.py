@@ -326,6 +326,7 @@ class Connection:
 
     async def close(self) -> None:
         """Close now. Requests that wait end as disconnected. Closing twice is fine."""
+        self._refusals.closed = True
         await self._lifeline.close()
         self._mux.close()
         await self._roster.close()

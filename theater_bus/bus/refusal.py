@@ -21,6 +21,7 @@ class Refusals:
     def __init__(self, settings: BusSettings, stats: ConnectionStats) -> None:
         self._settings = settings
         self._stats = stats
+        self.closed = False
 
     def too_large(self, subject: str, size: int, limit: int) -> TooLarge:
         """Body and headers exceed what the server accepts."""
@@ -54,8 +55,10 @@ class Refusals:
         )
 
     def not_connected(self) -> ConnectionLost:
-        """There is no connection at the moment."""
+        """There is no connection at the moment, or none any more."""
         self._stats.not_connected += 1
+        if self.closed:
+            return ConnectionLost(self._settings.servers_text, "it was closed here", "open another one")
         return ConnectionLost(self._settings.servers_text, "not connected at the moment", "try again; it reconnects")
 
     def header(self, name: str) -> ConfigurationError:

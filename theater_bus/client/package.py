@@ -35,7 +35,7 @@ class Blueprint:
 
 async def read_blueprint(
     manifest: Path | str | Mapping[str, Any],
-    package: bytes | Path | None,
+    package: bytes | Path | str | None,
     variables: Mapping[str, Any] | None = None,
     spawned_as: str = "spawn",
 ) -> Blueprint:
@@ -44,6 +44,10 @@ async def read_blueprint(
     `variables` are its `${var.NAME}`; `${env.NAME}` are those of this process. A text without a line break and without
     `=` is a path. Raises `SpawnRefused`, with every problem of the manifest.
     """
+    if isinstance(package, str):
+        package = Path(package)
+    elif package is not None and not isinstance(package, bytes | Path):
+        raise TypeError(f"package is bytes or a path, not {type(package).__name__}")
     if isinstance(manifest, str) and "\n" not in manifest and "=" not in manifest:
         manifest = Path(manifest)
     return await asyncio.to_thread(_read, manifest, package, Variables(variables or {}, os.environ), spawned_as)

@@ -305,7 +305,7 @@ class SyncTheater(_Wrapper[Theater]):
         self,
         manifest: Path | str | Mapping[str, Any],
         *,
-        package: bytes | Path | None = None,
+        package: bytes | Path | str | None = None,
         id: str | None = None,
         state: Any | Unset = UNSET,
         host: str | None = None,

@@ -112,7 +112,7 @@ class Theater:
         self,
         manifest: Path | str | Mapping[str, Any],
         *,
-        package: bytes | Path | None = None,
+        package: bytes | Path | str | None = None,
         id: str | None = None,
         state: Any | Unset = UNSET,
         host: str | None = None,
@@ -122,11 +122,12 @@ class Theater:
     ) -> ActorHandle:
         """Start an actor; returns its handle when it answers.
 
-        `manifest` is a path, TOML text, or its tables; `package` the module (default: what the manifest names, relative
-        to its folder), which travels through the object store where the host does not have it. `id` and `state` win
-        over the manifest's. Without `host` the one with the fewest actors is chosen. `begin` says what to do with an id
-        whose chain ended and is kept: refuse (`new`), go on from its last state (`continue`), or from the initial one
-        (`fresh`). `variables` are what `${var.NAME}` in the manifest stands for; `${env.NAME}` is that of this process.
+        `manifest` is a path, TOML text, or its tables; `package` the module or its path (default: what the manifest
+        names, relative to its folder), which travels through the object store where the host does not have it. `id` and
+        `state` win over the manifest's. Without `host` the one with the fewest actors is chosen. `begin` says what to
+        do with an id whose chain ended and is kept: refuse (`new`), go on from its last state (`continue`), or from the
+        initial one (`fresh`). `variables` are what `${var.NAME}` in the manifest stands for; `${env.NAME}` is that of
+        this process.
 
         Raises `SpawnRefused` with what to change, `ActorExists`, what `init` ended with, and `ChannelClosed` when no
         host answers.

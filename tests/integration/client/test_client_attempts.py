@@ -204,7 +204,7 @@ async def test_closing_the_client_ends_what_waits_at_once(open_theater: Open, fa
         for call in calls:
             with pytest.raises(OutcomeUnknown):
                 await call
-    with pytest.raises(ChannelClosed):
+    with pytest.raises(ChannelClosed, match="it was closed here"):
         await theater.actor("a").call_function("f")
 
 

@@ -151,6 +151,10 @@ async def test_a_mistake_in_the_manifest_is_found_before_anything_is_sent(theate
         await theater.spawn(tmp_path / "missing.toml")
     module = tmp_path / "module.wasm"
     module.write_bytes(COUNTER.wasm)
+    with pytest.raises(TypeError, match="not bytearray"):
+        await theater.spawn(NO_PACKAGE, package=bytearray(COUNTER.wasm))  # type: ignore[arg-type]
+    with pytest.raises(SpawnRefused, match=r"lost\.wasm cannot be read"):
+        await theater.spawn(NO_PACKAGE, package=str(tmp_path / "lost.wasm"))
     with pytest.raises(SpawnRefused, match=r"module\.wasm is no manifest"):
         await theater.spawn(module)
     with pytest.raises(SpawnRefused, match="no package is named"):
