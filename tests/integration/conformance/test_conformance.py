@@ -307,7 +307,7 @@ class Failing(Drawer):
 
 async def test_replay() -> None:
     said = await found(Failing)
-    assert "no example of it was answered" in said["replay"]
+    assert "of the examples none was answered" in said["replay"]
     assert "ends in OSError: the drawer is stuck" in said["types"]
 
 

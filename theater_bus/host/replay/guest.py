@@ -13,7 +13,9 @@ from theater_bus.core.chain.divergence import Ended, Failed, Returned
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.values.cgrf import parse
 from theater_bus.core.values.codec import value_codec
+from theater_bus.core.values.export_table import Export
 from theater_bus.core.values.types import TupleOf, Unit
+from theater_bus.core.values.wit import client_name
 from theater_bus.engine import (
     Budget,
     CallResult,
@@ -167,12 +169,18 @@ class _PackGuest:
     def _entry(self, function: str) -> FunctionEntry:
         entry = self._entries.get(function)
         if entry is None:
-            export = self._package.exports.get(function)
+            export = self._export(function)
             if export is None:
                 raise FunctionNotFound(f"the package has no function {function!r}")
             spec = self._telemetry.function_spec(function, "replay")
             entry = self._entries[function] = FunctionEntry(export, spec, 0, tupled=self._package.is_component)
         return entry
+
+    def _export(self, function: str) -> Export | None:
+        """The export of that name. A capability's own name for a component's is recorded: see `under_claimed_names`."""
+        interface, _, name = function.rpartition(".")
+        exports = self._package.exports
+        return exports.get(function) or exports.get(f"{client_name(interface)}.{name}")
 
     def _import(self, interface: str, function: str) -> Callable[[bytes], bytes]:
         def call(data: bytes) -> bytes:

@@ -3,8 +3,8 @@
     test_conformance = conformance(Clock, settings={"sleep_max_ms": 60_000}, examples=[Example("sleep", 1_000_000)])
 
 It becomes a test per point: names, types, grants, cancellation, deadline, non-blocking, replay, snapshot, telemetry and
-end. The capability is looked at, then run once in a real host, through a guest that relays to its functions. Functions
-without an example are called with ordinary values of their types.
+end. The capability is looked at, then run once in a real host, through a guest that relays to its functions; the
+examples are called by a component too. Functions without an example are called with ordinary values of their types.
 """
 
 from __future__ import annotations

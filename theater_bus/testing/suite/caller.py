@@ -22,8 +22,9 @@ from theater_bus.errors import (
 from theater_bus.plugins import CapabilityType, HostFunction
 from theater_bus.telemetry import Telemetry
 from theater_bus.testing.relay import relay_guest
-from theater_bus.testing.running import RunningHost
+from theater_bus.testing.running import Relay, RunningHost
 from theater_bus.testing.suite.case import Case, Example
+from theater_bus.testing.suite.samples import in_wit
 from theater_bus.testing.suite.watched import Watch
 
 __all__ = ["CALL_S", "GONE", "Caller", "Events", "Failed"]
@@ -54,17 +55,21 @@ class Caller:
 
     def __init__(self, case: Case, type_: CapabilityType, watch: Watch, host: RunningHost, events: Events) -> None:
         self.case, self.type, self.watch, self.host, self.events = case, type_, watch, host, events
+        self._components: set[str] = set()
 
-    async def spawn(self, settings: Mapping[str, Any], **options: Any) -> ActorHandle:
+    async def spawn(self, settings: Mapping[str, Any], relay: Relay = relay_guest, **options: Any) -> ActorHandle:
         """An actor with these settings, kept in files so that its chain outlives it."""
         handlers = self.case.handlers
         capabilities = {**self.case.beside, self.type.name: dict(settings)}
         if handlers is not None:
             capabilities[handlers.name] = {}
-        wasm = await asyncio.to_thread(relay_guest, self.watch.cls, handlers=handlers)
+        wasm = await asyncio.to_thread(relay, self.watch.cls, handlers=handlers)
         limits = {"timeout_ms": int(CALL_S * 1000)}
         options = {"chain": {"durability": "file"}, "limits": limits, **self.case.spawn, **options}
-        return await self.host.spawn(wasm, capabilities=capabilities, **options)
+        actor = await self.host.spawn(wasm, capabilities=capabilities, **options)
+        if relay is not relay_guest:
+            self._components.add(actor.id)
+        return actor
 
     def function(self, name: str) -> HostFunction:
         """The function of that name. Raises `ConfigurationError`."""
@@ -81,8 +86,11 @@ class Caller:
         """
         function = self.function(example.function)
         seen = len(self.events.seen)
+        args = list(example.args)
+        if actor.id in self._components:
+            args = in_wit(function.declaration, args)
         try:
-            value = await actor.call_function(example.function, list(example.args), **options)
+            value = await actor.call_function(example.function, args, **options)
         except GuestError as error:
             return CapabilityError(error.details.get("value"))
         except HandlerError:

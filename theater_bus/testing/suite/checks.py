@@ -9,8 +9,18 @@ from typing import Any, Final
 
 from theater_bus.capability import CapabilityError
 from theater_bus.client.actor import ActorHandle
-from theater_bus.errors import ActorError, Cancelled, ConfigurationError, OperationTimeout, TypeMismatch
+from theater_bus.errors import (
+    ActorError,
+    Cancelled,
+    ConfigurationError,
+    OperationTimeout,
+    PactSyntaxError,
+    TypeMismatch,
+)
 from theater_bus.plugins import HostFunction
+from theater_bus.testing.component_relay import relay_component
+from theater_bus.testing.relay import relay_guest
+from theater_bus.testing.running import Relay
 from theater_bus.testing.suite.caller import CALL_S, GONE, Caller, Failed
 from theater_bus.testing.suite.case import Example
 from theater_bus.testing.suite.samples import hostile_calls
@@ -32,6 +42,7 @@ class Checks:
         """Every check, each in spite of what the ones before it found."""
         checks: list[tuple[str, Callable[[], Awaitable[None]]]] = [
             ("replay", self.examples_replay),
+            ("replay", self.examples_replay_in_components),
             ("grants", self.refusals_explain),
             ("cancellation", self.waiting_is_cancelled),
             ("cancellation", self.first_waits_are_cancelled),
@@ -47,24 +58,29 @@ class Checks:
             except Exception as error:  # noqa: BLE001  what a check stumbles over is a finding, and the others go on
                 self._failed(point, check.__name__, f"{type(error).__name__}: {error}")
 
-    async def examples_replay(self) -> None:
+    async def examples_replay(self, relay: Relay = relay_guest, who: str = "the examples") -> None:
         """Every example works, is recorded with its answer, and the record replays without the capability."""
-        actors, recorded = [await self.caller.spawn(self.case.settings)], set[str]()
+        actors, recorded = [await self.caller.spawn(self.case.settings, relay)], set[str]()
         for example in self.examples:
             try:
                 await self._ask(actors[-1], example, "types")
             except GONE:
-                actors.append(await self.caller.spawn(self.case.settings))
+                actors.append(await self.caller.spawn(self.case.settings, relay))
         for actor in actors:
             report = await self.caller.host.replay(actor)
             if not report.is_identical:
-                self.watch.found("replay", "the examples", f"{report}", "see which call is not in the record")
+                self.watch.found("replay", who, f"{report}", "see which call is not in the record")
             calls = self.caller.host_calls(actor)
             recorded |= {body.function async for body in calls if body.outcome in ("returned", "queued")}
         for function in self.caller.type.functions.values():
             if function.name not in recorded and not _is_folded(function):
-                problem = "no example of it was answered, so nothing of it can be replayed"
+                problem = f"of {who} none was answered, so nothing of it can be replayed"
                 self.watch.found("replay", function.method, problem, "give an example that works, and what it needs")
+
+    async def examples_replay_in_components(self) -> None:
+        """The same for a guest that is a component, which calls the capability by its WIT."""
+        with contextlib.suppress(PactSyntaxError):  # there are types that WIT lacks
+            await self.examples_replay(relay_component, "the examples in a component")
 
     async def refusals_explain(self) -> None:
         """What is refused says which grant is missing and what to write; what cannot say so answers differently."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice, zip_longest
 from typing import Any, Final
 
+from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.types import (
     Dynamic,
     Flags,
@@ -19,7 +21,7 @@ from theater_bus.core.values.types import (
     Variant,
 )
 
-__all__ = ["hostile_calls", "ordinary"]
+__all__ = ["hostile_calls", "in_wit", "ordinary"]
 
 CALLS_MOST: Final = 32
 """How many hostile calls of one function; every parameter gets its turn."""
@@ -70,6 +72,20 @@ def ordinary(declared: Type) -> Any:
         case Dynamic():
             return "a"
     return None
+
+
+def in_wit(function: Function, args: list[Any]) -> list[Any]:
+    """The arguments as a component passes them on: JSON text where the function takes any value."""
+    return [_in_wit(param.type, arg) for param, arg in zip(function.params, args, strict=True)]
+
+
+def _in_wit(declared: Type, value: Any) -> Any:
+    if isinstance(declared, OptionOf):
+        return None if value is None else _in_wit(declared.inner, value)
+    if not isinstance(declared, Dynamic):
+        return value
+    codec = value_codec(declared)
+    return json.dumps(codec.decode_json(codec.encode(value)))
 
 
 def hostile_calls(function: Function) -> list[list[Any]]:
