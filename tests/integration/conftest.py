@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -14,7 +14,13 @@ import pytest
 import pytest_asyncio
 
 from theater_bus.bus import BusSettings, Connection, EmbeddedServer
+from theater_bus.testing import relay_component, relay_guest
+from theater_bus.testing.fixtures import StartHost, theater_server
+from theater_bus.testing.fixtures import start_host as start_any_host
 from theater_bus.testing.guests import Guest, guest
+from theater_bus.testing.running import Relay
+
+__all__ = ["start_any_host", "theater_server"]
 
 StartServer = Callable[..., Awaitable[EmbeddedServer]]
 Connect = Callable[..., Awaitable[Connection]]
@@ -45,6 +51,18 @@ def wasm_of(kind: str, twin: Callable[[str], bytes]) -> Callable[[str], bytes]:
 def guest_of(wasm_of: Callable[[str], bytes]) -> Callable[[str], Guest]:
     """`guest_of("counter")`: the same, with its manifest."""
     return lambda name: replace(guest(name), wasm=wasm_of(name))
+
+
+@pytest.fixture
+def relay(kind: str) -> Relay:
+    """What makes the guests that stand before capabilities, as each kind in turn."""
+    return relay_guest if kind == "module" else relay_component
+
+
+@pytest.fixture
+def start_host(start_any_host: StartHost, relay: Relay) -> StartHost:
+    """As `start_host` of the fixtures for plugin authors, with actors of each kind in turn."""
+    return partial(start_any_host, relay=relay)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -43,10 +43,15 @@ _WORDS: Final = (
     ("interrupt", "cpu-limit"),
     ("exceeds memory limits", "memory-limit"),
     ("exceeds table limits", "table-limit"),
+    ("too much data is being copied", "copy-limit"),
+    ("discriminant", "invalid-value"),
+    ("utf-8", "invalid-value"),
+    ("out of range for `char`", "invalid-value"),
+    ("not aligned", "invalid-value"),
+    ("handle index", "invalid-handle"),
 )
 """What wasmtime says of a trap, and our reason for it. Pinned with wasmtime's version, and tested."""
 
-_COPIED: Final = "too much data is being copied"
 _PARTS: Final = " (in one call, where each byte of a list<u8> counts 32). Fix: pass it in parts, or as a string"
 
 _PRESSED: Final = frozenset({"unreachable", "cpu-limit", "out-of-bounds"})
@@ -57,8 +62,9 @@ _PAGE: Final = 65536
 class GuestFailure:
     """Why a call has no result. The instance is gone; its partial writes are never seen.
 
-    `reason` is one of the trap names (`unreachable`, `out-of-bounds`, `stack-overflow`, …), a limit (`cpu-limit`,
-    `memory-limit`, `result-limit`), `host-call` when a host function raised (then `exception` is what it raised), or
+    `reason` is one of the trap names (`unreachable`, `out-of-bounds`, `stack-overflow`, …), `invalid-value` or
+    `invalid-handle` for what a component must not pass, a limit (`cpu-limit`, `memory-limit`, `result-limit`, of a
+    component `copy-limit`), `host-call` when a host function raised (then `exception` is what it raised), or
     the word given to `Instance.cancel`. `backtrace` is wasmtime's text, empty where there is none.
     """
 
@@ -100,7 +106,7 @@ def failure_of_text(text: str) -> GuestFailure:
     message = (cause or head).strip()
     reason = next((reason for words, reason in _WORDS if words in message), "trap")
     message = message.rpartition("wasm trap: ")[2]
-    if _COPIED in message:
+    if reason == "copy-limit":
         message += _PARTS
     return GuestFailure(reason, message, text.strip() if cause else "")
 

@@ -155,7 +155,7 @@ async def test_an_answer_outside_of_memory_is_a_failure(module: Any, kind: str, 
     ("kind", "reason"),
     [
         *((kind, "out-of-bounds") for kind in ("overflowing", "past-end", "huge", "lost-message")),
-        *((kind, "trap") for kind in ("noise", "bad-message")),
+        *((kind, "invalid-value") for kind in ("noise", "bad-message")),
     ],
 )
 async def test_an_answer_that_a_component_must_not_give_ends_its_instance(
@@ -237,6 +237,7 @@ async def test_a_module_gives_five_megabytes_and_a_component_is_told_why_not(mod
     assert await (await module()).call("big", size) == bytes(range(256)) * (size // 256)
     result = await (await component()).run("big", size)
     assert result.failure is not None
+    assert result.failure.reason == "copy-limit"
     assert "too much data is being copied" in result.failure.message
     assert "Fix: pass it in parts" in result.failure.message
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -14,12 +13,9 @@ from theater_bus.capability import Capability, Context, hookimpl
 from theater_bus.client import ActorHandle
 from theater_bus.core.chain.events import Event
 from theater_bus.errors import Overloaded
-from theater_bus.testing import relay_component, relay_guest
-from theater_bus.testing.fixtures import StartHost, start_harness, theater_server
-from theater_bus.testing.fixtures import start_host as start_any_host
-from theater_bus.testing.running import Relay
+from theater_bus.testing.fixtures import start_harness
 
-__all__ = ["start_any_host", "start_harness", "theater_server"]
+__all__ = ["start_harness"]
 
 PACT = """
 @package: string = "test:tools"
@@ -95,22 +91,6 @@ class Tool(Capability):
         context = self.context
         left = context.deadline - asyncio.get_running_loop().time()
         return [context.actor.id, str(context.call_id), context.effect_key, str(0 < left <= 30)]
-
-
-one_kind = pytest.mark.parametrize("kind", ["module"], indirect=True)
-"""For tests whose subject is no guest: a second kind would show nothing new."""
-
-
-@pytest.fixture
-def relay(kind: str) -> Relay:
-    """What makes the guests that stand before capabilities, as each kind in turn."""
-    return relay_guest if kind == "module" else relay_component
-
-
-@pytest.fixture
-def start_host(start_any_host: StartHost, relay: Relay) -> StartHost:
-    """As `start_host` of the fixtures for plugin authors, with actors of each kind in turn."""
-    return partial(start_any_host, relay=relay)
 
 
 @pytest.fixture

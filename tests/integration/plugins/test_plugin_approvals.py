@@ -18,8 +18,6 @@ from theater_bus.core.wire.response import decode_reply
 from theater_bus.errors import OperationTimeout, SerializationError
 from theater_bus.telemetry import Telemetry
 
-from .conftest import one_kind
-
 PROGRAM = Path(sys.executable).with_name("theater-bus")
 
 
@@ -117,7 +115,7 @@ async def test_a_decision_that_is_none_is_refused_in_words(start_host: Any, fiel
         decode_reply(message.data, message.headers)
 
 
-@one_kind
+@pytest.mark.parametrize("kind", ["module"], indirect=True)
 async def test_the_command_line_lists_and_decides(spending: Any) -> None:
     host, actor, call = await spending(5)
     found = await waiting(actor)

@@ -22,8 +22,6 @@ from theater_bus.core.wire.response import decode_reply, encode_part, encode_val
 from theater_bus.errors import ActorError, ActorNotFound, Cancelled, FunctionNotFound, HandlerError, OperationTimeout
 from theater_bus.errors import SerializationError as Unreadable
 
-from .conftest import one_kind
-
 
 class Talker(Capability):
     """Sends parts as it is told; `gate` holds it between two of them."""
@@ -328,7 +326,7 @@ async def test_a_reply_that_never_comes_is_a_timeout_whatever_parts_came(start_h
     stage.subscription.unsubscribe()
 
 
-@one_kind
+@pytest.mark.parametrize("kind", ["module"], indirect=True)
 async def test_the_client_without_await_streams_too(start_host: Any, talker: Any) -> None:
     host = await start_host(talker)
     actor = await host.spawn(talker)
@@ -343,7 +341,7 @@ async def test_the_client_without_await_streams_too(start_host: Any, talker: Any
     assert await asyncio.to_thread(listen) == (list(range(5)), 5)
 
 
-@one_kind
+@pytest.mark.parametrize("kind", ["module"], indirect=True)
 async def test_the_command_line_prints_parts_as_they_come(start_host: Any, talker: Any) -> None:
     host = await start_host(talker)
     actor = await host.spawn(talker)

@@ -1,12 +1,11 @@
-"""Hosts, and chains that are linked anew after a change."""
+"""Chains that are linked anew after a change."""
 
 from collections.abc import Iterable
 
 from theater_bus.core.chain.events import ZERO, Body, Event, decode_event, encode_event, event_hash
 from theater_bus.core.chain.segments import Segment
-from theater_bus.testing.fixtures import start_host, theater_server
 
-__all__ = ["linked", "opened", "start_host", "theater_server"]
+__all__ = ["linked", "opened"]
 
 
 def opened(segments: Iterable[Segment]) -> list[list[Event]]:

@@ -15,23 +15,30 @@ from theater_bus import connect_sync
 from theater_bus.core.chain.archive import read_archive
 from theater_bus.errors import ActorNotFound
 from theater_bus.host.replay import Verdict, replay
-from theater_bus.testing.guests import guest
+from theater_bus.testing.guests import Guest
 from theater_bus.testing.running import running_host
 
 PROGRAM = Path(sys.executable).with_name("theater-bus")
-COUNTER = guest("counter")
-ECHO = guest("echo")
+
+
+@pytest.fixture
+def counter(guest_of: Any) -> Guest:
+    """The counter, as each kind in turn."""
+    found: Guest = guest_of("counter")
+    return found
 
 
 async def read(path: Path) -> Any:
     return read_archive(await asyncio.to_thread(path.read_bytes))
 
 
-async def test_a_run_is_exported_and_replays_from_the_file_alone(tmp_path: Path, nats_server: Any) -> None:
+async def test_a_run_is_exported_and_replays_from_the_file_alone(
+    tmp_path: Path, nats_server: Any, counter: Guest, kind: str
+) -> None:
     path = tmp_path / "run.chain"
-    options: dict[str, Any] = {"namespace": "exported", "data_dir": tmp_path / "data"}
+    options: dict[str, Any] = {"namespace": f"exported-{kind}", "data_dir": tmp_path / "data"}
     async with running_host(server=nats_server, **options) as host:
-        actor = await host.spawn(COUNTER, chain={"durability": "file"})
+        actor = await host.spawn(counter, chain={"durability": "file"})
         for _ in range(3):
             await actor.call.increment(2)
         done = await actor.get_chain().export(path)
@@ -39,20 +46,22 @@ async def test_a_run_is_exported_and_replays_from_the_file_alone(tmp_path: Path,
         assert done.missing == ()
         assert done.size_bytes == (await asyncio.to_thread(path.stat)).st_size
     found = await read(path)
-    assert (found.actor, found.namespace) == (actor.id, "exported")
-    assert hashlib.sha256(COUNTER.wasm).digest() in found.objects
+    assert (found.actor, found.namespace) == (actor.id, f"exported-{kind}")
+    assert hashlib.sha256(counter.wasm).digest() in found.objects
     assert len(found.objects) == done.objects == 3
     report = await replay(found.segments, found.object)
     assert (report.verdict, report.events) == (Verdict.IDENTICAL, done.events), str(report)
 
 
-async def test_what_nobody_has_is_named_and_can_be_given(tmp_path: Path, nats_server: Any) -> None:
-    async with running_host(server=nats_server, namespace="given") as host:
-        actor = await host.spawn(COUNTER)
+async def test_what_nobody_has_is_named_and_can_be_given(
+    tmp_path: Path, nats_server: Any, counter: Guest, kind: str
+) -> None:
+    async with running_host(server=nats_server, namespace=f"given-{kind}") as host:
+        actor = await host.spawn(counter)
         await actor.call.increment(2)
         done = await actor.get_chain().export(tmp_path / "without")
-        assert done.missing == (hashlib.sha256(COUNTER.wasm).digest(),)
-        again = await actor.get_chain().export(tmp_path / "with", package=COUNTER.wasm)
+        assert done.missing == (hashlib.sha256(counter.wasm).digest(),)
+        again = await actor.get_chain().export(tmp_path / "with", package=counter.wasm)
         assert again.missing == ()
     lacking, whole = await read(tmp_path / "without"), await read(tmp_path / "with")
     assert lacking.missing == done.missing
@@ -60,10 +69,12 @@ async def test_what_nobody_has_is_named_and_can_be_given(tmp_path: Path, nats_se
     assert (await replay(whole.segments, whole.object)).verdict is Verdict.IDENTICAL
 
 
-async def test_long_payloads_and_spilled_segments_are_in_the_file(tmp_path: Path, nats_server: Any) -> None:
-    async with running_host(server=nats_server, namespace="long", data_dir=tmp_path / "data") as host:
+async def test_long_payloads_and_spilled_segments_are_in_the_file(
+    tmp_path: Path, nats_server: Any, guest_of: Any, kind: str
+) -> None:
+    async with running_host(server=nats_server, namespace=f"long-{kind}", data_dir=tmp_path / "data") as host:
         await host.host.objects.create()
-        actor = await host.spawn(ECHO, chain={"durability": "file"}, state="y" * 2_000_000)
+        actor = await host.spawn(guest_of("echo"), chain={"durability": "file"}, state="y" * 2_000_000)
         for size in (100, 70_000, 900_000):
             text = "x" * size
             assert await actor.call_function("test:echo/plain.string", [text]) == text
@@ -75,28 +86,35 @@ async def test_long_payloads_and_spilled_segments_are_in_the_file(tmp_path: Path
     assert report.verdict is Verdict.IDENTICAL, str(report)
 
 
-async def test_a_failed_export_leaves_nothing_behind(tmp_path: Path, nats_server: Any) -> None:
-    async with running_host(server=nats_server, namespace="failing") as host:
+async def test_a_failed_export_leaves_nothing_behind(
+    tmp_path: Path, nats_server: Any, counter: Guest, kind: str
+) -> None:
+    async with running_host(server=nats_server, namespace=f"failing-{kind}") as host:
         with pytest.raises(ActorNotFound):
             await host.theater.actor("nobody").get_chain().export(tmp_path / "run")
-        actor = await host.spawn(COUNTER)
+        actor = await host.spawn(counter)
         with pytest.raises(FileNotFoundError):
             await actor.get_chain().export(tmp_path / "no-such-folder" / "run")
     assert await asyncio.to_thread(os.listdir, tmp_path) == []
 
 
-async def test_the_client_without_await_exports_too(tmp_path: Path, nats_server: Any) -> None:
-    async with running_host(server=nats_server, namespace="sync") as host:
-        actor = await host.spawn(COUNTER)
+async def test_the_client_without_await_exports_too(
+    tmp_path: Path, nats_server: Any, counter: Guest, kind: str
+) -> None:
+    async with running_host(server=nats_server, namespace=f"sync-{kind}") as host:
+        actor = await host.spawn(counter)
 
         def export() -> int:
-            with connect_sync(host.url, namespace="sync") as theater:
-                return theater.actor(actor.id).get_chain().export(tmp_path / "run", package=COUNTER.wasm).events
+            with connect_sync(host.url, namespace=f"sync-{kind}") as theater:
+                return theater.actor(actor.id).get_chain().export(tmp_path / "run", package=counter.wasm).events
 
         assert await asyncio.to_thread(export) == 3
 
 
-async def test_the_command_line_exports_and_reads_a_file_without_a_server(tmp_path: Path, nats_server: Any) -> None:
+@pytest.mark.parametrize("kind", ["module"], indirect=True)
+async def test_the_command_line_exports_and_reads_a_file_without_a_server(
+    tmp_path: Path, nats_server: Any, counter: Guest, kind: str
+) -> None:
     async def command(*words: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
             str(PROGRAM), *words, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
@@ -104,10 +122,10 @@ async def test_the_command_line_exports_and_reads_a_file_without_a_server(tmp_pa
         out, _ = await process.communicate()
         return int(process.returncode or 0), out.decode()
 
-    (tmp_path / "counter.wasm").write_bytes(COUNTER.wasm)
-    async with running_host(server=nats_server, namespace="typed") as host:
-        place = ("--server", host.url, "--namespace", "typed")
-        actor = await host.spawn(COUNTER, id="c")
+    (tmp_path / "counter.wasm").write_bytes(counter.wasm)
+    async with running_host(server=nats_server, namespace=f"typed-{kind}") as host:
+        place = ("--server", host.url, "--namespace", f"typed-{kind}")
+        actor = await host.spawn(counter, id="c")
         await actor.call.increment(2)
         status, printed = await command("chain", "c", "--export", "run.chain", *place)
         assert (status, "1 objects are missing" in printed) == (0, True), printed
