@@ -376,6 +376,14 @@ class Leaking(Drawer):
         return
 
 
+class Dozing(Drawer):
+    """Leaves a task behind that runs none of its code."""
+
+    def put(self, text: str) -> int:
+        self.sleeping = asyncio.create_task(asyncio.sleep(3600))
+        return super().put(text)
+
+
 class Endless(Drawer):
     """Does not end."""
 
@@ -396,6 +404,7 @@ async def test_end(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("checks", "watched"):
         monkeypatch.setattr(sys.modules[f"theater_bus.testing.suite.{module}"], "END_S", 0.2)
     assert "Leaking" in (await found(Leaking))["end"]
+    assert "sleep goes on" in (await found(Dozing))["end"]
     assert "did not end within" in (await found(Endless))["end"]
     assert "RuntimeError: already closed" in (await found(Clumsy))["end"]
 

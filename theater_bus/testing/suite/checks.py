@@ -148,7 +148,8 @@ class Checks:
             await actor.shutdown()
 
         def left() -> set[asyncio.Task[Any]]:
-            return {task for task in asyncio.all_tasks() - before if is_of(self.case.cls, task)}
+            running = asyncio.all_tasks() - before
+            return {task for task in running if task in self.watch.made or is_of(self.case.cls, task)}
 
         await until(lambda: actor.id not in self.caller.host.host.actors, END_S)
         if not await until(lambda: not left(), END_S):

@@ -20,6 +20,7 @@ from theater_bus.testing.running import running_host
 from theater_bus.testing.suite.caller import Caller, Events
 from theater_bus.testing.suite.case import Case, Example, Finding
 from theater_bus.testing.suite.checks import Checks
+from theater_bus.testing.suite.making import tasks_made_by
 from theater_bus.testing.suite.samples import ordinary
 from theater_bus.testing.suite.snapshots import check_snapshots
 from theater_bus.testing.suite.watched import Watch, module_of
@@ -38,6 +39,7 @@ async def visit(case: Case, type_: CapabilityType) -> list[Finding]:
         if "server" not in options:
             options["server"] = await stack.enter_async_context(EmbeddedServer())
         stack.enter_context(_no_blocking(case))
+        watch.made = stack.enter_context(tasks_made_by(case.cls))
 
         @contextlib.asynccontextmanager
         async def start() -> AsyncIterator[Caller]:

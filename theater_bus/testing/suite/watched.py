@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine, Generator, Iterator, Mapping
 from functools import wraps
 from time import thread_time
 from types import ModuleType
@@ -15,7 +16,7 @@ from theater_bus.plugins import CapabilityType
 from theater_bus.telemetry import Registry, Telemetry, UnregisteredName
 from theater_bus.testing.suite.case import Finding
 
-__all__ = ["CPU_MOST_S", "END_S", "Watch", "is_of", "module_of"]
+__all__ = ["CPU_MOST_S", "END_S", "Watch", "is_of", "module_of", "places_of"]
 
 CPU_MOST_S: Final = 0.25
 """How long a function may compute in one turn of the loop; CPU time, so that a busy machine fails nobody."""
@@ -26,7 +27,8 @@ END_S: Final = 20.0
 class Watch:
     """What is noted about all instances of `cls`, the class to be run in place of the one under test.
 
-    With `cancels`, every coroutine of a function is cancelled where it first waits.
+    With `cancels`, every coroutine of a function is cancelled where it first waits. `made` are the tasks that the
+    capability's code has begun.
     """
 
     def __init__(self, case_cls: type[Capability], type_: CapabilityType) -> None:
@@ -34,6 +36,7 @@ class Watch:
         self.reads: set[str] = set()
         self.registry: Registry | None = None
         self.cancels = False
+        self.made: Collection[asyncio.Task[Any]] = ()
         self.entered: dict[str, asyncio.Event] = {}
         self._where = f"{case_cls.__module__}.{case_cls.__qualname__}"
         self.cls = self._subclass(case_cls, type_)
@@ -239,9 +242,14 @@ def module_of(cls: type[Capability]) -> ModuleType:
     return top if top is not None and getattr(top, "__file__", None) else sys.modules[cls.__module__]
 
 
+def places_of(cls: type[Capability]) -> tuple[str, ...]:
+    """Where the files of the capability's code lie: what their paths begin with."""
+    module = module_of(cls)
+    folders = tuple(f"{folder}{os.sep}" for folder in getattr(module, "__path__", ()))
+    return folders or (str(module.__file__),)
+
+
 def is_of(cls: type[Capability], task: asyncio.Task[Any]) -> bool:
     """Whether the task runs code of the capability's package."""
-    module = module_of(cls)
-    folders = list(getattr(module, "__path__", [])) or [str(module.__file__)]
     code = getattr(task.get_coro(), "cr_code", None)
-    return code is not None and code.co_filename.startswith(tuple(folders))
+    return code is not None and code.co_filename.startswith(places_of(cls))
