@@ -236,7 +236,9 @@ async def test_host_and_parent_cut_what_the_manifest_asks_for(open_store: Any) -
     assert "the grant store.content_bytes = 5. Fix" in (await told(child, "store", store, b"123456"))["err"]
     await told(child, "store", store, b"12345")
     assert "the grant store.contents = 1 is used up" in (await told(child, "store", store, b"1"))["err"]
-    assert "the grant store.stores = 1 is used up" in (await told(child, "new"))["err"]
+    assert (
+        "the grant store.stores = 1 is used up: this needs 2. Fix: remove a store" in (await told(child, "new"))["err"]
+    )
 
 
 async def test_an_actor_that_comes_back_has_its_stores(open_store: Any) -> None:

@@ -45,9 +45,10 @@ class Full(StoreTrouble):
     """A bound of the store would be passed."""
 
     def __init__(self, setting: str, bound: int, needed: int) -> None:
+        room = "remove a store" if setting == "stores" else "remove labels and collect garbage"
         super().__init__(
-            f"the grant store.{setting} = {bound} is used up: this needs {needed}. Fix: remove labels and collect "
-            f"garbage, or write `{setting} = {needed}` under [capabilities.store]; parent and host must allow as much"
+            f"the grant store.{setting} = {bound} is used up: this needs {needed}. Fix: {room}, or write "
+            f"`{setting} = {needed}` under [capabilities.store]; parent and host must allow as much"
         )
 
 
