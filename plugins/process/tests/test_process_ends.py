@@ -144,6 +144,63 @@ async def test_the_death_of_the_watcher_ends_the_program(start_programs: Any) ->
     assert (await programs.ended(pid))[2] == -signal.SIGKILL
 
 
+async def test_a_program_that_stops_its_watcher_is_ended_with_all_that_it_has_started(
+    start_programs: Any, is_gone: Any
+) -> None:
+    programs = await start_programs()
+    stopping = "sys.stdin.readline()\nos.kill(os.getppid(), 19)\nprint(-1)\nsys.stdout.flush()\ntime.sleep(1000)"
+    pid, found = await family(programs, stopping)
+    await programs.call("os-write-stdin", pid, b"\n")
+    assert await anext(programs.calls()) == ("handle-stdout", pid, b"-1")
+    programs.context.finish()
+    await programs.call("os-kill", pid)
+    assert (await programs.ended(pid))[2] == -signal.SIGKILL
+    assert all(is_gone(one) for one in found)
+
+
+async def test_a_watcher_that_its_program_stops_at_once_is_not_left_behind(
+    eventually: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children: list[Child] = []
+    begin = Child._begin
+
+    async def observed(child: Child, order: Order) -> None:
+        children.append(child)
+        await begin(child, order)
+
+    def is_stopped() -> bool:
+        stat = Path(f"/proc/{children[0]._process.pid}/stat").read_bytes() if children else b""
+        return stat.rpartition(b")")[2].split()[:1] == [b"T"]
+
+    monkeypatch.setattr(Child, "_begin", observed)
+    folder = os.open("/", os.O_PATH)
+    order = Order("/bin/sh", ("sh", "-c", "kill -STOP $PPID; read line"), {}, {}, folder, 4096)
+    starting = asyncio.create_task(Child.start(order))
+    await eventually(is_stopped)
+    os.close(folder)
+    # Whether the watcher said before that it started is a race.
+    starting.cancel()
+    try:
+        await (await starting).close()
+    except asyncio.CancelledError:
+        pass
+    assert children[0]._process.returncode is not None
+
+
+async def test_the_end_is_told_also_where_the_watcher_died_and_something_holds_the_output(
+    start_programs: Any, is_gone: Any
+) -> None:
+    programs = await start_programs()
+    pid, found = await family(programs, "sys.stdin.readline()\nos.kill(os.getppid(), 9)\ntime.sleep(1000)")
+    try:
+        await programs.call("os-write-stdin", pid, b"\n")
+        assert (await programs.ended(pid))[2] == -signal.SIGKILL
+    finally:
+        for one in found:
+            if not is_gone(one):
+                os.kill(one, signal.SIGKILL)
+
+
 async def test_a_program_that_ended_is_not_running_while_its_output_still_waits(
     start_programs: Any, eventually: Any
 ) -> None:

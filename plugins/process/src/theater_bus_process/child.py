@@ -2,13 +2,15 @@
 
 Invariants: a program that was started has ended, with all that it has started, before `ended` is done; to be cancelled
 while it starts ends it; what its pipes hold is read when somebody asks for it, so a program waits for a slow reader.
-`close` comes last, when the pipes have been read to their ends.
+`close` comes last, when the pipes have been read to their ends. The program is of the same user as its watcher, and may
+stop or kill it: one that is stopped is made to go on, and one that is gone takes the pipes along.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -20,6 +22,9 @@ __all__ = ["Child", "Order", "StartFailed"]
 WATCHER = Path(__file__).with_name("watcher.py")
 START_S = 30.0
 KILLED = -9
+URGE_S = 0.25
+URGES = 40
+"""How often, and how many times, a watcher that is to end is made to go on before it is killed, after 10 s."""
 
 
 class StartFailed(Exception):
@@ -51,6 +56,7 @@ class Child:
         # Nothing is kept in this process: who writes waits until the pipe has taken it.
         self.stdin.transport.set_write_buffer_limits(high=0)
         self._process, self._reader, self._writer = process, reader, writer
+        self._urging: asyncio.TimerHandle | None = None
 
     @classmethod
     async def start(cls, order: Order) -> Child:
@@ -96,6 +102,14 @@ class Child:
         """End the program and all that it has started. Returns at once; `ended` tells when it is done."""
         if not self._writer.is_closing() and self._writer.can_write_eof():
             self._writer.write_eof()
+        if self._urging is None:
+            self._urge(URGES)
+
+    def _urge(self, left: int) -> None:
+        self._urging = None
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGCONT if left else signal.SIGKILL)
+            self._urging = asyncio.get_running_loop().call_later(URGE_S, self._urge, max(left - 1, 0))
 
     def signal(self, number: int) -> None:
         """Send a signal to the program itself."""
@@ -118,7 +132,11 @@ class Child:
             line = await self._reader.readline()
         except ConnectionResetError:
             line = b""
-        return int(line.split()[1]) if line.startswith(b"exit ") else KILLED
+        if line.startswith(b"exit "):
+            return int(line.split()[1])
+        # What the program has started elsewhere may go on, and hold its pipes: nobody waits for that.
+        self._process._transport.close()  # type: ignore[attr-defined]
+        return KILLED
 
     async def _begin(self, order: Order) -> None:
         facts = {"path": order.path, "argv": order.argv, "env": order.env, "limits": order.limits}
@@ -134,6 +152,7 @@ class Child:
 
     async def close(self) -> None:
         """Let go of the watcher and of the pipes. Whatever still runs is ended."""
+        self.kill()
         self._writer.close()
         self.stdin.close()
         await self._process.wait()
