@@ -219,6 +219,7 @@ class Host:
     async def drain(self, grace_s: float | None = None) -> None:
         """Take no new actors and shut down all that run here. `grace_s` None means what the host is set to."""
         self.draining = True
+        await self._spawner.close()
         actors = list(self.actors.values())
         self.telemetry.event("host.draining", host=self.id, count=len(actors))
         await self.roster.end(actors, StopReason.SHUTDOWN, grace_s)
@@ -230,6 +231,7 @@ class Host:
         """
         self.draining = True
         await self.heartbeat.stop()
+        await self._spawner.close()
         staying = {i: actor for i, actor in self.actors.items() if actor.type.manifest.is_durable}
         for actor in staying.values():
             household_of(actor).is_leaving = True

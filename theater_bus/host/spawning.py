@@ -20,7 +20,7 @@ from theater_bus.core.manifest.schema import SECTIONS, cuts
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.core.wire.identity import check_name, generate_id, incarnation
 from theater_bus.engine import Budget, Limits
-from theater_bus.errors import ActorError, ActorExists, OperationTimeout, SpawnRefused
+from theater_bus.errors import ActorError, ActorExists, OperationTimeout, ShuttingDown, SpawnRefused
 from theater_bus.host.actor import Actor
 from theater_bus.host.actor_context import ActorContext
 from theater_bus.host.checkpoint import ABI, Checkpoints
@@ -128,6 +128,8 @@ class Spawner:
         self._host = host
         self._packages: Kept[str, Package] = Kept(KEPT_TYPES)
         self._types: Kept[tuple[str, bytes, str], ActorType] = Kept(KEPT_TYPES)
+        self._under_way: set[asyncio.Timeout] = set()
+        self._fewer = asyncio.Event()
 
     @property
     def kept_types(self) -> int:
@@ -136,8 +138,30 @@ class Spawner:
 
     async def spawn(self, request: SpawnRequest) -> Actor:
         """Start an actor; returns when its lanes are subscribed. Raises `SpawnRefused`, `ActorExists`, or what `init`
-        ended with.
+        ended with; `ShuttingDown` when `close` came first.
         """
+        try:
+            async with asyncio.timeout(None) as scope:  # in the caller's task: a child's parent goes on before its end
+                self._under_way.add(scope)
+                return await self._spawn(request)
+        except TimeoutError:
+            if scope.expired():
+                raise ShuttingDown("this host is ending, and the spawn was taken back") from None
+            raise
+        finally:
+            self._under_way.discard(scope)
+            self._fewer.set()
+
+    async def close(self) -> None:
+        """Take back the spawns under way; returns when nothing is left of them. The host refuses others by now."""
+        for scope in self._under_way:
+            if not scope.expired():
+                scope.reschedule(self._host.loop.time())
+        while self._under_way:
+            self._fewer.clear()
+            await self._fewer.wait()
+
+    async def _spawn(self, request: SpawnRequest) -> Actor:
         host = self._host
         manifest = request.manifest.cut(host.limits)
         parent = request.parent

@@ -17,6 +17,7 @@ from theater_bus.errors import (
     HandlerError,
     Internal,
     OperationTimeout,
+    ShuttingDown,
     SpawnRefused,
 )
 from theater_bus.host.host import Host
@@ -90,6 +91,33 @@ async def test_a_spawn_that_is_cancelled_leaves_nothing(stage: Stage) -> None:
     with pytest.raises(asyncio.CancelledError):
         await spawning
     await nothing_left(stage, host, "a")
+
+
+@pytest.mark.parametrize("end", ["drain", "close"])
+async def test_a_host_that_ends_takes_back_the_spawns_under_way(
+    stage: Stage, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They would go on behind its back: into a chain that is not kept any more, or to an actor on a drained host."""
+    host = await stage.host()
+    spawns = [stage.start(stage.spawn(host, "held", state=904))]
+    await stage.gates.arrival("held")
+    spawns += [stage.start(stage.spawn(host, f"a-{number}")) for number in range(200)]
+    await eventually(lambda: len(host.roster._reserved) == 201)
+    await getattr(host, end)()
+    ended = await asyncio.gather(*spawns, return_exceptions=True)
+    assert {type(one) for one in ended} == {ShuttingDown}
+    assert (host.actors, host.roster._reserved, list(host.archive.memory.tails())) == ({}, set(), [])
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
+
+
+async def test_a_spawn_that_is_cancelled_while_its_host_ends_stays_cancelled(stage: Stage) -> None:
+    host = await stage.host()
+    spawning = stage.start(stage.spawn(host, "held", state=904))
+    await stage.gates.arrival("held")
+    spawning.cancel()
+    await host.close()
+    with pytest.raises(asyncio.CancelledError):
+        await spawning
 
 
 @pytest.mark.parametrize(
