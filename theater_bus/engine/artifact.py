@@ -61,4 +61,5 @@ class Artifacts:
         self._instrumentation.count("theater.modules.loaded", 1, **{"theater.cache.result": result})
 
     def _corrupt(self, path: Path, reason: str) -> None:
-        self._instrumentation.event("module_cache.corrupt", path=str(path), reason=reason, package="")
+        package = path.name.partition("-")[0]
+        self._instrumentation.event("module_cache.corrupt", path=str(path), reason=reason, package=package)
