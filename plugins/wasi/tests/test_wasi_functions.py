@@ -213,6 +213,23 @@ async def test_a_status_beyond_three_digits_is_refused() -> None:
         assert call(f"{RESPONSE}status-code", response) == 299
 
 
+BODY = "http/types.[method]outgoing-body."
+
+
+async def test_a_body_may_be_as_long_as_its_bound_and_no_longer() -> None:
+    out = "io/streams.[method]output-stream."
+    async with wasi(http_body_bytes=10) as (_, call):
+        response = call("http/types.[constructor]outgoing-response", call("http/types.[constructor]fields"))
+        body = call(f"{RESPONSE}body", response)
+        stream = call(f"{BODY}write", body)
+        await call(f"{out}blocking-write-and-flush", stream, b"0123456789")
+        assert refusal(partial(call, f"{out}check-write", stream)) == "closed"
+        assert await refused(call(f"{out}blocking-write-and-flush", stream, b"x")) == "closed"
+        call(f"{out}flush", stream)
+        await call("http/types.[static]outgoing-body.finish", body, None)
+        assert refusal(partial(call, f"{out}flush", stream)) == "closed"
+
+
 # -- streams ---------------------------------------------------------------------------------------------------------
 
 

@@ -24,8 +24,9 @@ from theater_bus.errors import (
     TooLarge,
     TypeMismatch,
 )
-from theater_bus.testing import RunningHost, running_host
+from theater_bus.testing import FakeClock, RunningHost, running_host
 from theater_bus_wasi import Wasi
+from theater_bus_wasi.upload import Uploads
 
 TEXT = (Path(__file__).parents[3] / "tests" / "guests" / "wat" / "web_component.wat").read_text("utf-8")
 WASM = wat2wasm(TEXT)
@@ -136,6 +137,26 @@ async def test_bodies_that_nobody_asks_for_are_bounded(host: RunningHost) -> Non
         await small.call_function(UPLOAD, ["more", 0, b"x"])
 
 
+async def test_a_body_that_nobody_asks_for_is_forgotten_after_a_minute_without_a_part() -> None:
+    clock = FakeClock()
+    uploads = Uploads(1000, clock)
+    uploads.add("one", 0, b"x")
+    await clock.advance(30)
+    uploads.add("two", 0, b"x")
+    await clock.advance(29)
+    assert uploads.get("one") == b"x"
+    await clock.advance(1)
+    assert (uploads.get("one"), uploads.get("two")) == (None, b"x")
+    uploads.add("two", 1, b"y")
+    await clock.advance(59)
+    assert uploads.get("two") == b"xy"
+    await clock.advance(1)
+    assert len(uploads) == 0
+    uploads.add("three", 0, b"x")
+    uploads.close()
+    assert len(uploads) == 0
+
+
 async def test_an_actor_that_serves_no_http_keeps_no_bodies(host: RunningHost) -> None:
     silent = await host.spawn(wat2wasm(TEXT.replace("wasi:http/incoming-handler@0.2.3", "acme:web/other")))
     with pytest.raises(FunctionNotFound):
@@ -169,6 +190,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"method": ""}, "method"),
     ({"method": "GE T"}, "method"),
     ({"path_with_query": "/a b"}, "path_with_query"),
+    ({"path_with_query": "/a#b"}, "path_with_query"),
     ({"path_with_query": "/\r\nx: y"}, "path_with_query"),
     ({"authority": "a\nb"}, "authority"),
     ({"authority": "a/../b"}, "authority"),

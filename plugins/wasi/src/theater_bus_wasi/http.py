@@ -88,6 +88,10 @@ class OutgoingStream(OutputStream):
         """As the body has."""
         return self._body.room()
 
+    def is_open(self) -> bool:
+        """As the body is."""
+        return self._body.is_open()
+
     def write(self, data: bytes) -> None:
         """Keep it in the body."""
         self._body.write(data)
@@ -117,7 +121,7 @@ class Http(Group):
         super().__init__(wasi)
         self._outparam: Outparam | None = None
         self._upload: str | None = None
-        self.uploads = Uploads(self.settings.http_body_bytes)
+        self.uploads = Uploads(self.settings.http_body_bytes, wasi.context.clock)
         self.outgoing: Outgoing
 
     # -- the front ---------------------------------------------------------------------------------------------------
@@ -136,9 +140,9 @@ class Http(Group):
         if len(body) > self.settings.http_body_bytes:
             raise CapabilityError(self._too_much("the request's body", len(body), "http_body_bytes"))
         for name, text in (("authority", authority), ("path_with_query", path)):
-            if text is not None and not re.fullmatch(r"[!-~\x80-\U0010ffff]*", text):
-                raise CapabilityError(f"{name} {text[:80]!r} has spaces or control characters")
-        if authority is not None and not set(authority).isdisjoint("/?#"):
+            if text is not None and not re.fullmatch(r"[!-\"$-~\x80-\U0010ffff]*", text):
+                raise CapabilityError(f"{name} {text[:80]!r} has spaces, control characters or `#`")
+        if authority is not None and not set(authority).isdisjoint("/?"):
             raise CapabilityError(f"authority {authority[:80]!r} is none (RFC 3986 §3.2)")
         request.body = Body(ByteSource(body), tail)
         self._outparam, self._upload = Outparam(), upload

@@ -92,6 +92,10 @@ class OutgoingBody(OutputStream):
         """What one call takes; at the bound the stream closes."""
         return None if self.finished or len(self.data) >= self.bound else min(MOST, self.bound - len(self.data))
 
+    def is_open(self) -> bool:
+        """Until it is finished."""
+        return not self.finished
+
     def write(self, data: bytes) -> None:
         """Keep it."""
         self.data += data

@@ -49,6 +49,10 @@ class OutputStream:
         """A closed stream by default: nothing was granted."""
         return None
 
+    def is_open(self) -> bool:
+        """Whether what was written arrives; a stream that is full takes no more and is still open."""
+        return self.room() is not None
+
     def write(self, data: bytes) -> None:
         """Take the bytes, no more than `room` said."""
 
@@ -181,7 +185,8 @@ class Streams(Group):
     @named("wasi:io/streams.[method]output-stream.flush")
     def flush(self, stream: int) -> None:
         out = self.table.get(stream, OutputStream)
-        self._room(out)
+        if not out.is_open():
+            raise CapabilityError("closed")
         self._call(out.flush)
 
     @named("wasi:io/streams.[method]output-stream.blocking-flush")

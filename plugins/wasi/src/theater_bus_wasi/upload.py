@@ -1,14 +1,14 @@
 """Bodies of requests that are longer than a message: they come in parts before the request that names them.
 
-Invariants: a part that comes twice changes nothing; an upload that nobody asks for is forgotten; all uploads of an
-actor together are bounded.
+Invariants: a part that comes twice changes nothing; an upload that nobody asks for is forgotten, also when nothing else
+comes; all uploads of an actor together are bounded.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
+from theater_bus.capability import Cancellable, TimeSource
 from theater_bus.errors import Overloaded, TooLarge, TypeMismatch
 
 __all__ = ["UPLOAD_PACT", "Uploads"]
@@ -31,23 +31,22 @@ MOST = 16
 @dataclass(slots=True)
 class _Upload:
     data: bytearray = field(default_factory=bytearray)
-    touched: float = 0.0
+    touched_ns: int = 0
 
 
 class Uploads:
     """The bodies that have come for one actor; each at most `bound` bytes, all together twice that."""
 
-    def __init__(self, bound: int) -> None:
-        self._bound = bound
+    def __init__(self, bound: int, clock: TimeSource) -> None:
+        self._bound, self._clock = bound, clock
         self._found: dict[str, _Upload] = {}
+        self._sweep: Cancellable | None = None
 
     def __len__(self) -> int:
         return len(self._found)
 
     def add(self, name: str, offset: int, data: bytes) -> int:
         """Keep a part; gives the bytes that there are. Raises `TooLarge`, `Overloaded`, `TypeMismatch` for a gap."""
-        now = time.monotonic()
-        self._found = {key: one for key, one in self._found.items() if now - one.touched < KEPT_S}
         held = self._found.get(name)
         size = 0 if held is None else len(held.data)
         if offset > size:
@@ -67,7 +66,9 @@ class Uploads:
         if held is None:
             held = self._found[name] = _Upload()
         held.data[offset : offset + len(data)] = data
-        held.touched = now
+        held.touched_ns = self._clock.monotonic_ns()
+        if self._sweep is None:
+            self._sweep = self._clock.call_later(KEPT_S, self._forget_old)
         return len(held.data)
 
     def get(self, name: str) -> bytes | None:
@@ -78,3 +79,19 @@ class Uploads:
     def forget(self, name: str) -> None:
         """It was served."""
         self._found.pop(name, None)
+
+    def close(self) -> None:
+        """Forget all."""
+        self._found.clear()
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+
+    def _forget_old(self) -> None:
+        kept_ns = int(KEPT_S * 1e9)
+        now = self._clock.monotonic_ns()
+        self._found = {key: one for key, one in self._found.items() if now - one.touched_ns < kept_ns}
+        self._sweep = None
+        if self._found:
+            first = min(one.touched_ns for one in self._found.values())
+            self._sweep = self._clock.call_later((first + kept_ns - now) / 1e9, self._forget_old)

@@ -129,3 +129,4 @@ class Wasi(WitCapability):
     async def stop(self) -> None:
         """Close what is still open."""
         self.table.clear()
+        self._http.uploads.close()
