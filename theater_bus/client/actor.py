@@ -8,10 +8,9 @@ Source: wire protocol, "Requests and replies", "Keys" and "Errors".
 from __future__ import annotations
 
 from asyncio import CancelledError
-from asyncio import timeout as timeout_of
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from os import urandom
-from time import perf_counter_ns
+from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from theater_bus.client.chain import ChainView
@@ -47,6 +46,8 @@ Params = Sequence[Any] | Mapping[str, Any]
 
 REPLY_GRACE_S = 0.25
 """The host answers at the deadline and says what became of the operation; so much longer we wait to hear it."""
+SHORTEST_S = 0.001
+"""What is left of a timeout that has passed between two messages: the next one ends with it."""
 _PLAIN_PARAMS = frozenset({list, tuple, dict, type(None)})
 
 
@@ -144,14 +145,14 @@ class ActorHandle:
         raises, `FunctionNotFound` for an actor without such an export, `TypeMismatch` for what is no HTTP, `TooLarge`
         for a body beyond the actor's bound.
         """
-        upload = None
+        upload, ends = None, monotonic() + timeout
         if len(body) > PART_BYTES:
             upload, body = urandom(16).hex(), bytes(body)
-            async with timeout_of(timeout):
-                for at in range(0, len(body), PART_BYTES):
-                    part = [upload, at, body[at : at + PART_BYTES]]
-                    await self.call_function(UPLOAD_FUNCTION, part, timeout=timeout, keyed=keyed)
-            body = b""
+            for at in range(0, len(body), PART_BYTES):
+                part = [upload, at, body[at : at + PART_BYTES]]
+                left = max(ends - monotonic(), SHORTEST_S)
+                await self.call_function(UPLOAD_FUNCTION, part, timeout=left, keyed=keyed)
+            body, timeout = b"", max(ends - monotonic(), SHORTEST_S)
         params = [
             method,
             scheme,

@@ -19,6 +19,7 @@ from theater_bus.errors import (
     FunctionNotFound,
     HandlerError,
     Internal,
+    OperationTimeout,
     Overloaded,
     SpawnRefused,
     TooLarge,
@@ -104,6 +105,12 @@ async def test_a_long_body_comes_in_parts_and_is_put_together(web: ActorHandle) 
     assert answer.body == body, "longer than any message of the server may be, both ways"
     small = await web.handle_wasi_http_request("POST", path_with_query="/", body=b"small")
     assert small.body == b"small"
+
+
+async def test_one_timeout_covers_the_parts_and_the_request(web: ActorHandle) -> None:
+    with pytest.raises(OperationTimeout):
+        await web.handle_wasi_http_request("POST", path_with_query="/", body=bytes(5_000_000), timeout=0.001)
+    assert (await web.handle_wasi_http_request("POST", path_with_query="/", body=b"next")).body == b"next"
 
 
 UPLOAD = "theater:bus/wasi-http.upload"
