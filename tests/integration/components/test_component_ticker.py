@@ -20,6 +20,10 @@ async def test_the_ticks_of_a_timer_reach_the_exported_half(components: Any) -> 
         while await actor.call_function("count", []) < 3:
             pass
     assert (await actor.get_state())["last"] == "often"
+    await actor.pause()
+    report = await components.running.replay(actor)
+    assert report.is_identical, report
+    assert report.operations > 4
 
 
 async def test_what_a_capability_refuses_is_an_error_in_the_guests_language(components: Any) -> None:
