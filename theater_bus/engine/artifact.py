@@ -25,7 +25,7 @@ class Format:
 class Artifacts:
     """The artifacts of one engine and kind. `key` names the engine's version and configuration.
 
-    `get` blocks for as long as compiling takes: call it in a worker thread.
+    `get` blocks for as long as compiling takes: call it in a worker thread. Making one reads no file.
     """
 
     def __init__(
@@ -37,6 +37,11 @@ class Artifacts:
         self._cache: ArtifactCache | None = None
         if settings.cache_dir is not None:
             self._cache = ArtifactCache(settings.cache_dir, key, settings.cache_max_bytes, self._corrupt)
+
+    def claim(self) -> None:
+        """Make the directory on disk, once for all kinds that an engine keeps in it. Raises `ConfigurationError`."""
+        if self._cache is not None:
+            self._cache.claim()
 
     def get(self, sha256: str, compile: Callable[[], int]) -> int:
         """A pointer to the code of what has this digest. Raises what `compile` raises."""

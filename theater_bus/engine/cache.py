@@ -31,11 +31,17 @@ SUFFIX = ".cwasm"
 
 
 class ArtifactCache:
-    """A directory of artifacts of one engine configuration. All methods block: call them off the loop."""
+    """A directory of artifacts of one engine configuration, to be claimed first.
+
+    All methods block: call them off the loop.
+    """
 
     def __init__(self, directory: Path, key: str, max_bytes: int, corrupt: Callable[[Path, str], None]) -> None:
         self.directory, self._key, self._max_bytes, self._corrupt = directory, key, max_bytes, corrupt
-        _claim(directory)
+
+    def claim(self) -> None:
+        """Make the directory. Raises `ConfigurationError` for one that others can write to."""
+        _claim(self.directory)
 
     def load(self, sha256: str, use: Callable[[str], T]) -> T | None:
         """`use(path)` on the verified artifact of the module, or None.

@@ -35,6 +35,7 @@ class Loader:
         self._engine = engine
         kind = Format(ffi.serialize, ffi.deserialize_file)
         self._artifacts = Artifacts(engine, kind, cache_key(), settings, instrumentation)
+        self._artifacts.claim()
 
     def load(self, wasm: bytes, sha256: str) -> Module:
         """The compiled module, without its metadata. Raises SpawnRefused."""
