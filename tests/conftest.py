@@ -1,20 +1,31 @@
-"""What holds for all tests: which are measured for coverage, and that code of ours never blocks the event loop."""
+"""What holds for all tests: which are measured for coverage, that code of ours never blocks the event loop, and that
+tests of guests see both kinds.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from runpy import run_path
+from typing import TYPE_CHECKING
 
 import pytest
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
+if TYPE_CHECKING:
+    from theater_bus.testing import Guest
+    from theater_bus.testing.running import Relay
+
 # Examples that are made slowly say something about the machine, not about the code.
 settings.register_profile("theater_bus", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("theater_bus")
 UNIT = Path(__file__).parent / "unit"
+COMPONENT_GUESTS = Path(__file__).parent / "guests" / "components" / "build.py"
 WATCHED = ("integration/host", "integration/client", "integration/plugins", "tests/faults")
 # What may block: it runs before anything is served, or it is for development and tests only.
 _MAY_BLOCK = {
@@ -55,6 +66,42 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     finally:
         threading.settrace(in_threads)  # type: ignore[arg-type]
         sys.settrace(here)
+
+
+@pytest.fixture(scope="session")
+def twin() -> Callable[[str], bytes]:
+    """`twin("counter")`: the component with the exports of that Pack guest, built once per checkout."""
+    build = run_path(str(COMPONENT_GUESTS))["component"]
+    return cache(lambda name: bytes(build(f"twin-{name}").read_bytes()))
+
+
+@pytest.fixture(params=["module", "component"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of guest in turn, for tests whose subject is a guest."""
+    return str(request.param)
+
+
+@pytest.fixture
+def guest_of(kind: str, twin: Callable[[str], bytes]) -> Callable[[str], Guest]:
+    """`guest_of("counter")`: that guest, as each kind in turn."""
+    # Not before coverage has begun.
+    from theater_bus.testing import guest
+
+    return lambda name: guest(name) if kind == "module" else replace(guest(name), wasm=twin(name))
+
+
+@pytest.fixture
+def wasm_of(guest_of: Callable[[str], Guest]) -> Callable[[str], bytes]:
+    """`wasm_of("counter")`: its bytes alone."""
+    return lambda name: guest_of(name).wasm
+
+
+@pytest.fixture
+def relay(kind: str) -> Relay:
+    """What makes the guests that stand before capabilities, as each kind in turn."""
+    from theater_bus.testing import relay_component, relay_guest
+
+    return relay_guest if kind == "module" else relay_component
 
 
 @pytest.fixture(autouse=True)

@@ -29,7 +29,7 @@ from theater_bus.testing.guests import guest
 
 MAX_PAYLOAD = 16 * 1024 * 1024
 # Found and built before any loop runs: reading files is no business of a loop.
-COUNTER, CHAOS, ECHO = guest("counter"), guest("chaos"), guest("echo")
+COUNTER, CHAOS = guest("counter"), guest("chaos")
 OFTEN = 'on_failure = { action = "restart", max_restarts = 100_000, backoff_ms = 0 }\n'
 """A manifest's first line: traps do not end the actor, however many there are."""
 _numbers = count(1)
@@ -78,6 +78,8 @@ class Scene:
 
     def __init__(self, server: EmbeddedServer, stack: AsyncExitStack) -> None:
         self.server = server
+        self.chaos_wasm = CHAOS.wasm
+        self.counter_wasm = COUNTER.wasm
         self.namespace = f"faults-{next(_numbers)}"
         self._stack = stack
         self.connection: Connection
@@ -116,11 +118,11 @@ class Scene:
 
     async def counter(self, host: Host, actor_id: str, more: str = "") -> Actor:
         """A counter."""
-        return await self.spawn(host, actor_id, manifest_of(COUNTER.manifest_text, more), COUNTER.wasm)
+        return await self.spawn(host, actor_id, manifest_of(COUNTER.manifest_text, more), self.counter_wasm)
 
     async def chaos(self, host: Host, actor_id: str, more: str = OFTEN) -> Actor:
         """A guest that does on request what none must do."""
-        return await self.spawn(host, actor_id, manifest_of(CHAOS.manifest_text, more), CHAOS.wasm)
+        return await self.spawn(host, actor_id, manifest_of(CHAOS.manifest_text, more), self.chaos_wasm)
 
     def subject(self, actor_id: str, function: str, channel: str = "ops") -> str:
         """`theater.<ns>.<channel>.<id>.<function>`."""

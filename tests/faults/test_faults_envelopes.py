@@ -26,7 +26,7 @@ from theater_bus.errors import (
 )
 from theater_bus.host.host import Host
 
-from .conftest import ECHO, MAX_PAYLOAD, Scene, check, eventually, failure, manifest_of, packed
+from .conftest import MAX_PAYLOAD, Scene, check, eventually, failure, manifest_of, packed
 
 MIB = 1 << 20
 ECHO_LIST = "test:echo/plain.list-string"
@@ -97,13 +97,17 @@ async def test_a_bomb_is_refused_quickly_and_by_name(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("function", [ECHO_LIST, ECHO_VALUES])
-async def test_more_items_than_are_decoded_are_refused_before_they_are(scene: Scene, function: str) -> None:
+async def test_more_items_than_are_decoded_are_refused_before_they_are(
+    scene: Scene, guest_of: Any, kind: str, function: str
+) -> None:
     host = await scene.host()
-    await scene.spawn(host, "e", manifest_of(ECHO.manifest_text), ECHO.wasm)
+    echo = guest_of("echo")
+    await scene.spawn(host, "e", manifest_of(echo.manifest_text), echo.wasm, state="text")
+    how = ("cgrf",) if kind == "module" else ()  # whose values are decoded in any form
     subject = Subjects(scene.namespace).ops("e", function, None)
     async with scene.bystander(host):
         for body in (packed({"v": 1, "params": [[""] * MIB]}), b"[[" + b'"",' * (MIB // 3) + b'""]]'):
-            check(await failure(scene.ask(subject, body)), TooLarge, "never", "20,000", "cgrf", "Fix: ")
+            check(await failure(scene.ask(subject, body)), TooLarge, "never", "20,000", *how, "Fix: ")
     assert await scene.ask(subject, packed({"v": 1, "params": [["x", "y"]]})) == ["x", "y"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from theater_bus.host.host import Host
 from theater_bus.host.spawning import KEPT_TYPES
 from theater_bus.testing.broken import broken, broken_names
 
-from .conftest import CHAOS, COUNTER, Scene, check, failure, manifest_of, packed
+from .conftest import COUNTER, Scene, check, failure, manifest_of, packed
 
 NAMED = 'name = "broken"\n'
 REASONS = {
@@ -75,9 +76,11 @@ async def test_a_module_whose_code_does_not_do_what_it_declares_fails_call_by_ca
         assert (await scene.info("a"))["phase"] in ("running", "restarting")
 
 
-async def test_an_import_that_nobody_declared_names_the_plugin_that_would_provide_it(scene: Scene) -> None:
+async def test_an_import_that_nobody_declared_names_the_plugin_that_would_provide_it(
+    scene: Scene, wasm_of: Any
+) -> None:
     host = await scene.host()
-    error = await failure(scene.spawn(host, "a", 'name = "x"\ninitial_state = 0\n', CHAOS.wasm))
+    error = await failure(scene.spawn(host, "a", 'name = "x"\ninitial_state = 0\n', wasm_of("chaos")))
     check(error, SpawnRefused, "never", "theater:simple/runtime", "log", "[capabilities.runtime]", "Fix: ")
 
 
@@ -180,7 +183,8 @@ async def test_what_is_kept_of_packages_and_manifests_that_come_and_go_is_bounde
     assert host._spawner.kept_types == KEPT_TYPES
 
 
-async def test_a_corrupt_file_in_the_compile_cache_is_replaced(scene: Scene, tmp_path: Path) -> None:
+async def test_a_corrupt_file_in_the_compile_cache_is_replaced(scene: Scene, wasm_of: Any, tmp_path: Path) -> None:
+    scene.counter_wasm = wasm_of("counter")
     cache = tmp_path / "cache"
     await _use(scene, await scene.host(cache_dir=cache), "a")
     files = [path for path in cache.rglob("*") if path.is_file()]

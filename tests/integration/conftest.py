@@ -4,59 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
-from functools import cache, partial
-from pathlib import Path
-from runpy import run_path
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from theater_bus.bus import BusSettings, Connection, EmbeddedServer
-from theater_bus.testing import relay_component, relay_guest
 from theater_bus.testing.fixtures import StartHost, theater_server
 from theater_bus.testing.fixtures import start_host as start_any_host
-from theater_bus.testing.guests import Guest, guest
 from theater_bus.testing.running import Relay
 
 __all__ = ["start_any_host", "theater_server"]
 
 StartServer = Callable[..., Awaitable[EmbeddedServer]]
 Connect = Callable[..., Awaitable[Connection]]
-
-COMPONENT_GUESTS = Path(__file__).parents[1] / "guests" / "components" / "build.py"
-
-
-@pytest.fixture(scope="session")
-def twin() -> Callable[[str], bytes]:
-    """`twin("counter")`: the component with the exports of that Pack guest, built once per checkout."""
-    build = run_path(str(COMPONENT_GUESTS))["component"]
-    return cache(lambda name: bytes(build(f"twin-{name}").read_bytes()))
-
-
-@pytest.fixture(params=["module", "component"])
-def kind(request: pytest.FixtureRequest) -> str:
-    """Each kind of guest in turn, for tests whose subject is a guest."""
-    return str(request.param)
-
-
-@pytest.fixture
-def wasm_of(kind: str, twin: Callable[[str], bytes]) -> Callable[[str], bytes]:
-    """`wasm_of("counter")`: that guest, as each kind in turn."""
-    return lambda name: guest(name).wasm if kind == "module" else twin(name)
-
-
-@pytest.fixture
-def guest_of(wasm_of: Callable[[str], bytes]) -> Callable[[str], Guest]:
-    """`guest_of("counter")`: the same, with its manifest."""
-    return lambda name: replace(guest(name), wasm=wasm_of(name))
-
-
-@pytest.fixture
-def relay(kind: str) -> Relay:
-    """What makes the guests that stand before capabilities, as each kind in turn."""
-    return relay_guest if kind == "module" else relay_component
 
 
 @pytest.fixture
