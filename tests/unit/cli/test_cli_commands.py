@@ -128,6 +128,8 @@ def test_errors_of_usage_are_json_too(words: list[str], capsys: pytest.CaptureFi
         ["ps", "-o", "xml"],
         ["completion", "tcsh"],
         ["serve", "--embedded", "--server", "nats://x"],
+        ["demo", "--server", "nats://x"],
+        ["--inbox-prefix", "x", "demo"],
         ["serve", "--port", "1"],
         ["serve", "--server", "nats://127.0.0.1:1", "--namespace", "a.b"],
         ["ps", "--user", "x"],

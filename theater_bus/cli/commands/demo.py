@@ -7,10 +7,12 @@ from pathlib import Path
 from shutil import which
 from time import perf_counter
 
-from theater_bus.cli.command import define
+from theater_bus.cli.command import UsageProblem, define
 from theater_bus.cli.invocation import Invocation
 
 __all__ = ["command"]
+
+_OF_NO_USE = frozenset({"server", "namespace", "creds", "user", "password", "inbox_prefix", "timeout"})
 
 
 @define("demo", short_help="See everything at work in one minute, on this machine alone.")
@@ -24,6 +26,10 @@ def command(invocation: Invocation) -> None:
     from theater_bus.cli.demo.stage import GUESTS, set_stage
 
     invocation.doing = "run the demo"
+    if idle := sorted(invocation.typed & _OF_NO_USE):
+        raise UsageProblem(
+            f"--{idle[0].replace('_', '-')} has no effect: the demo has a server of its own", "leave it out"
+        )
     tell = Narrator(invocation.out)
 
     async def main() -> None:
