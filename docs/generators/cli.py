@@ -40,8 +40,8 @@ error: could not call incremnt of actor 'counter'
 ```
 
 With `-o json` the same is one document on stderr: `{"error": {"code", "what", "why", "fix", "exit_code", "details"}}`.
-`code` is the error's [wire code](errors.md), or `usage`, `configuration`, `no-connection`, `plugin`, `file`, `failed`
-or `bug`; `details.ran` says what became of the operation.
+`code` is the error's [wire code](errors.md), or `usage`, `configuration`, `no-connection`, `plugin`, `file`, `output`,
+`failed` or `bug`; `details.ran` says what became of the operation.
 
 ## Exit codes
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from theater_bus.engine import wat2wasm
 from theater_bus.testing.broken import broken, broken_names
 from theater_bus.testing.guests import guest, guests_folder
 
-from .conftest import quick, run
+from .conftest import PATIENCE_S, PROGRAM, quick, run
 
 NOWHERE = "nats://127.0.0.1:1"
 
@@ -23,6 +24,25 @@ def test_no_server_is_said_so_with_exit_code_6(words: tuple[str, ...]) -> None:
     assert f"no connection to NATS at {NOWHERE}: nobody listens there" in done.err
     assert "Traceback" not in done.err
     assert lines[-1].startswith("  Fix: ")
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "told"),
+    [(">&-", 0, ""), (">&- 2>&-", 0, ""), (">/dev/full", 1, "cannot be written: No space left on device")],
+)
+def test_output_that_nobody_takes_is_no_bug(redirection: str, code: int, told: str) -> None:
+    line = f"'{PROGRAM}' version {redirection}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=PATIENCE_S)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert ("correlation" in done.stderr, "Traceback" in done.stderr) == (False, False)
+
+
+def test_characters_that_a_terminal_lacks_are_written_in_another_way(tmp_path: Path) -> None:
+    (tmp_path / "B\u00fccher.wasm").write_bytes(guest("counter").wasm)
+    done = run("inspect", str(tmp_path / "B\u00fccher.wasm"), PYTHONIOENCODING="ascii", PYTHONUTF8="1")
+    assert (done.code, done.err) == (0, "")
+    assert r"B\xfccher.wasm" in done.out
 
 
 def test_doctor_fails_without_a_server_and_says_what_to_do() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from errno import EDQUOT, EFBIG, EIO, ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ _ADVICE = {
     "type-mismatch": "`theater-bus status ID` lists the types of its functions",
 }
 """What to do in this program's own words, where the guide speaks of the protocol."""
+_UNWRITABLE = frozenset({ENOSPC, EDQUOT, EIO, EFBIG})
 _MEND_GUEST = "mend the guest: what it gave back is not what it declares, whatever its caller sends"
 
 
@@ -82,6 +84,9 @@ def failure_of(error: BaseException, doing: str) -> Failure:
         why = f"{error.filename}: {error.strerror}"
         code = ExitCode.NOT_FOUND if isinstance(error, FileNotFoundError) else ExitCode.REFUSED
         return Failure("file", _failed(doing), why, "check the path and its permissions", code)
+    if isinstance(error, OSError) and error.errno in _UNWRITABLE:
+        why = f"the output cannot be written: {error.strerror}"
+        return Failure("output", _failed(doing), why, "make room, or write elsewhere", ExitCode.FAILED)
     return _bug(error, doing)
 
 

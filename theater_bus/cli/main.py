@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Final
 
 import click
@@ -103,7 +104,18 @@ cli = LazyGroup(
 
 def main() -> None:
     """Run the command line as this process."""
+    _prepare_output()
     sys.exit(run(sys.argv[1:]))
+
+
+def _prepare_output() -> None:
+    """Let no character that the terminal lacks, and no stream that is closed, end a command that did its work."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  open until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def run(arguments: Sequence[str], name: str | None = None) -> int:
@@ -118,13 +130,19 @@ def run(arguments: Sequence[str], name: str | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except (BrokenPipeError, ReaderGone):
-        # What is still buffered must not fail at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return ExitCode.OK
     except Exception as error:  # noqa: BLE001  the last resort: it is reported, and kept where it is a bug
         failure = failure_of(error, invocation.doing)
         report(failure, error, as_json=invocation.out.is_json, debug=invocation.debug or "--debug" in arguments)
+        if failure.kind == "output":
+            _drop_output()
         return failure.exit_code
+
+
+def _drop_output() -> None:
+    """What is still buffered must not fail at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _program() -> str:

@@ -122,6 +122,7 @@ def test_errors_of_usage_are_json_too(words: list[str], capsys: pytest.CaptureFi
         ["call", "c", "f", "1", "--named", "{}"],
         ["chain", "c", "--follow", "--verify"],
         ["chain", "c", "--from", "x"],
+        ["chain", "c", "--from", "99999999999999999999"],
         ["spawn", "m.toml", "--state", "{"],
         ["ps", "--timeout", "0"],
         ["shutdown", "c", "--grace", "-1"],

@@ -79,6 +79,7 @@ def test_what_became_of_an_operation_is_said_when_it_is_not_plain() -> None:
         (click.BadParameter("odd"), "usage", ExitCode.USAGE),
         (FileNotFoundError(2, "no such file", "x"), "file", ExitCode.NOT_FOUND),
         (PermissionError(13, "denied", "x"), "file", ExitCode.REFUSED),
+        (OSError(28, "No space left on device"), "output", ExitCode.FAILED),
     ],
     ids=lambda value: getattr(type(value), "__name__", str(value)),
 )

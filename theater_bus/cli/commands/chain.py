@@ -27,7 +27,9 @@ __all__ = ["command", "verdict_text", "verified"]
 
 @define("chain", short_help="Print, follow, verify or export an actor's event chain.")
 @click.argument("actor_id", metavar="ID|FILE")
-@click.option("--from", "from_seq", type=click.IntRange(0), metavar="N", default=0, help="Begin with event N.")
+@click.option(
+    "--from", "from_seq", type=click.IntRange(0, 2**53 - 1), metavar="N", default=0, help="Begin with event N."
+)
 @click.option("--follow", "-f", is_flag=True, help="Go on with new events until the actor ends.")
 @click.option("--verify", is_flag=True, help="Verify every hash and the order of events instead; exit 1 unless intact.")
 @click.option(
