@@ -59,6 +59,7 @@ from theater_bus.capability.peer import LATER, Callback, PeerReply, PeerRequest
 from theater_bus.capability.scope import HostScoped
 from theater_bus.capability.secret import (
     Secret,
+    SecretMask,
     SecretRefused,
     has_handle,
     hide_secrets,
@@ -123,6 +124,7 @@ __all__ = [
     "Request",
     "RestartPolicy",
     "Secret",
+    "SecretMask",
     "SecretRefused",
     "Settings",
     "StreamAck",

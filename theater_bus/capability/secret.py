@@ -6,6 +6,8 @@ what it returns, logs or raises:
     header, used = await with_secrets(self.context, "Bearer secret:api-key", "api.example.com")
     ...
     return hide_secrets(body, used)
+
+What comes piece by piece goes through a `SecretMask`, since a value may lie across two pieces.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from theater_bus.capability.declaration import CapabilityError
 if TYPE_CHECKING:
     from theater_bus.capability.context import Context
 
-__all__ = ["Secret", "SecretRefused", "has_handle", "hide_secrets", "secret_name", "with_secrets"]
+__all__ = ["Secret", "SecretMask", "SecretRefused", "has_handle", "hide_secrets", "secret_name", "with_secrets"]
 
 PREFIX: Final = "secret:"
 _HANDLE: Final = re.compile(r"(?<![A-Za-z0-9_-])secret:([A-Za-z0-9_-]{1,64})(?![A-Za-z0-9_-])")
@@ -76,9 +78,59 @@ async def with_secrets(context: Context, text: str, destination: str) -> tuple[s
 
 def hide_secrets(data: bytes, secrets: Iterable[Secret]) -> bytes:
     """The data with the handle wherever a value stands as it is: for what a destination sends back."""
-    for secret in secrets:
-        data = data.replace(secret.reveal().encode(), secret.handle.encode())
+    for value, handle in _values(secrets):
+        data = data.replace(value, handle)
     return data
+
+
+class SecretMask:
+    """Hides values in what comes piece by piece. Held back is only what may be the beginning of a value."""
+
+    __slots__ = ("_held", "_secrets", "_values")
+
+    def __init__(self, secrets: Iterable[Secret] = ()) -> None:
+        self._secrets: dict[str, Secret] = {}
+        self._values: list[tuple[bytes, bytes]] = []
+        self._held = b""
+        self.add(secrets)
+
+    @property
+    def held(self) -> int:
+        """How many bytes are held back."""
+        return len(self._held)
+
+    def add(self, secrets: Iterable[Secret]) -> None:
+        """Hide these too from now on."""
+        self._secrets |= {secret.handle: secret for secret in secrets}
+        self._values = _values(self._secrets.values())
+
+    def feed(self, data: bytes) -> bytes:
+        """What may be shown, now that `data` has come."""
+        data = self._held + data
+        for value, handle in self._values:
+            data = data.replace(value, handle)
+        at = min((_beginning(data, value) for value, _ in self._values), default=len(data))
+        self._held = data[at:]
+        return data[:at]
+
+    def flush(self) -> bytes:
+        """What was held back, when no more comes, or when it was waited for long enough."""
+        held, self._held = self._held, b""
+        return held
+
+
+def _values(secrets: Iterable[Secret]) -> list[tuple[bytes, bytes]]:
+    """Values and handles; the longest first, since another one may be a part of it."""
+    found = [(secret.reveal().encode(), secret.handle.encode()) for secret in secrets]
+    return sorted((one for one in found if one[0]), key=lambda one: -len(one[0]))
+
+
+def _beginning(data: bytes, value: bytes) -> int:
+    """Where a beginning of `value`, but not all of it, stands at the end of `data`; its length where there is none."""
+    at = data.find(value[:1], max(0, len(data) - len(value) + 1))
+    while at >= 0 and not value.startswith(data[at:]):
+        at = data.find(value[:1], at + 1)
+    return len(data) if at < 0 else at
 
 
 def _handles(text: str) -> list[str]:

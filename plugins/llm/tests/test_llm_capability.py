@@ -85,6 +85,23 @@ async def test_a_streamed_answer_is_the_whole_one_and_its_words_are_parts(
     assert (model.bodies[0]["max_completion_tokens"], "max_tokens" in model.bodies[0]) == (4096, False)
 
 
+@pytest.mark.parametrize("pieces", [1, 2, 5, 40])
+async def test_the_key_that_a_model_says_is_hidden_in_however_many_events_it_comes(
+    start_harness: Any, start_model: Any, operator: Any, ask: Ask, pieces: int
+) -> None:
+    model = await start_model()
+    model.pieces = pieces
+    model.say("my key is sk-pl4nted-endpoint-key, or sk-")
+    model.call("c1", "sk-pl4nted-endpoint-key", '{"key": "sk-pl4nted-endpoint-key"}')
+    llm = await start_harness(Llm, MODELS, config=operator(model))
+    answer = await llm.call("chat", ask(progress=True))
+    assert answer["message"]["content"] == "my key is secret:main-key, or sk-"
+    assert "".join(part["text"] for part in llm.context.parts) == "my key is secret:main-key, or sk-"
+    answer = await llm.call("chat", ask(progress=True))
+    hidden = {"id": "c1", "name": "secret:main-key", "arguments": '{"key": "secret:main-key"}'}
+    assert answer["message"]["tool-calls"] == [hidden]
+
+
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
@@ -325,7 +342,7 @@ async def test_a_call_that_needs_a_person_waits_for_one(
         ({"url": "https://user:pass@a.com"}, "without user"),
         ({"url": "https://a.com", "key": "sk-pl4nted"}, "must be a handle"),
         ({"url": "http://a.com/v1", "key": "secret:k"}, "unencrypted"),
-        ({"url": "https://a.com", "price": 1}, "Extra inputs"),
+        ({"url": "https://a.com", "price": 1}, r"endpoints\.main\.price: is no setting"),
         ({"url": "https://a.com", "models": {"m": {"input": -1}}}, "greater than or equal to 0"),
         ({"url": "https://a.com", "models": {"m": {"input": float("inf")}}}, "finite number"),
         ({}, "Field required"),

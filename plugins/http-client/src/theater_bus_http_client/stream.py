@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from theater_bus.capability import Secret, hide_secrets
+import asyncio
+
+from theater_bus.capability import SecretMask
 from theater_bus_http_client.transport import Answer, failures
 
-__all__ = ["BodyStream"]
+__all__ = ["HOLD_S", "BodyStream"]
+
+HOLD_S = 0.25
+"""How long a read waits for the rest of what may be a secret that comes back."""
 
 
 class BodyStream:
@@ -17,7 +22,7 @@ class BodyStream:
         self._left = b""
         self._got = 0
         self._ended = False
-        self._mask = _Mask(answer.secrets)
+        self._mask = SecretMask(answer.secrets)
         answer.check_size(answer.response.content_length or 0, limit, "stream_bytes")
 
     async def read(self, most: int) -> bytes | None:
@@ -25,35 +30,28 @@ class BodyStream:
         while not self._left:
             if self._ended:
                 return None
-            with failures(self._answer.host):
-                chunk = await self._answer.response.content.readany()
+            chunk = await self._chunk()
+            if chunk is None:
+                self._left = self._mask.flush()
+                continue
             self._ended = not chunk
             self._got += len(chunk)
             self._answer.check_size(self._got, self._limit, "stream_bytes")
-            self._left = self._mask.feed(chunk, is_last=self._ended)
+            self._left = self._mask.flush() if self._ended else self._mask.feed(chunk)
         given, self._left = self._left[:most], self._left[most:]
         return given
+
+    async def _chunk(self) -> bytes | None:
+        """What comes next, nothing at the end; None when bytes are held back and no more came for `HOLD_S`."""
+        with failures(self._answer.host):
+            try:
+                async with asyncio.timeout(HOLD_S if self._mask.held else None) as patience:
+                    return await self._answer.response.content.readany()
+            except TimeoutError:
+                if patience.expired():
+                    return None
+                raise
 
     def close(self) -> None:
         """Close the connection."""
         self._answer.response.close()
-
-
-class _Mask:
-    """Hides values in a stream. Held back is only what may be the beginning of a value."""
-
-    def __init__(self, secrets: tuple[Secret, ...]) -> None:
-        self._secrets = secrets
-        self._held = b""
-
-    def feed(self, data: bytes, *, is_last: bool) -> bytes:
-        """What may be shown, now that `data` has come."""
-        shown = hide_secrets(self._held + data, self._secrets)
-        values = [secret.reveal().encode() for secret in self._secrets]
-        longest = 0 if is_last else max(map(len, values), default=0)
-        for length in range(min(longest - 1, len(shown)), 0, -1):
-            if any(value.startswith(shown[-length:]) for value in values):
-                self._held = shown[-length:]
-                return shown[:-length]
-        self._held = b""
-        return shown

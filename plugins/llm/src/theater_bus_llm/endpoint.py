@@ -105,18 +105,26 @@ class EndpointClient:
         self._context = context
         self._session: aiohttp.ClientSession | None = None
 
-    async def ask(self, name: str, endpoint: Endpoint, body: Mapping[str, Any]) -> Any:
+    async def key_of(self, endpoint: Endpoint) -> Secret | None:
+        """The key that the endpoint is asked with. Raises `SecretRefused`."""
+        if endpoint.key is None:
+            return None
+        return await self._context.configuration.own_secret(endpoint.key, endpoint.host)
+
+    async def ask(self, name: str, endpoint: Endpoint, key: Secret | None, body: Mapping[str, Any]) -> Any:
         """The answer to a chat request, as JSON. Raises `CapabilityError`."""
-        async with self._posted(name, endpoint, body) as (response, secrets):
+        async with self._posted(name, endpoint, key, body) as (response, secrets):
             data = bytearray()
             async for chunk in response.content.iter_any():
                 data += chunk
                 _check_size(name, len(data))
             return _json(name, hide_secrets(bytes(data), secrets))
 
-    async def stream(self, name: str, endpoint: Endpoint, body: Mapping[str, Any]) -> AsyncGenerator[Any, None]:
+    async def stream(
+        self, name: str, endpoint: Endpoint, key: Secret | None, body: Mapping[str, Any]
+    ) -> AsyncGenerator[Any, None]:
         """The events of a streamed answer, as JSON (server-sent events, up to `[DONE]`). Raises `CapabilityError`."""
-        async with self._posted(name, endpoint, body) as (response, secrets):
+        async with self._posted(name, endpoint, key, body) as (response, secrets):
             size, held = 0, b""
             async for chunk in response.content.iter_any():
                 size += len(chunk)
@@ -137,14 +145,12 @@ class EndpointClient:
 
     @asynccontextmanager
     async def _posted(
-        self, name: str, endpoint: Endpoint, body: Mapping[str, Any]
+        self, name: str, endpoint: Endpoint, key: Secret | None, body: Mapping[str, Any]
     ) -> AsyncIterator[tuple[aiohttp.ClientResponse, tuple[Secret, ...]]]:
         headers = {"Idempotency-Key": self._context.effect_key}
-        secrets: tuple[Secret, ...] = ()
-        if endpoint.key is not None:
-            secret = await self._context.configuration.own_secret(endpoint.key, endpoint.host)
+        secrets = () if key is None else (key,)
+        for secret in secrets:
             headers["Authorization"] = f"Bearer {_printable(secret)}"
-            secrets = (secret,)
         if self._session is None:
             timeout = aiohttp.ClientTimeout(total=None, sock_connect=None)
             connector = aiohttp.TCPConnector(force_close=True)

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from theater_bus import ActorError
-from theater_bus.capability import FLAG, NUMBER, STRINGS, Capability, CapabilityError, Context, SecretRefused
+from theater_bus.capability import FLAG, NUMBER, STRINGS, Capability, CapabilityError, Context, Secret
 from theater_bus.capability import Settings as BaseSettings
 from theater_bus_llm.budget import Bounds, Budget, cost_of
 from theater_bus_llm.endpoint import Endpoint, EndpointClient, HostSettings, NotAsked, Price
@@ -97,11 +97,12 @@ class Llm(Capability):
         if not self.settings.unattended:
             await self.context.approval(_described(request, body[endpoint.limit_field], size))
         self.context.on_operation_end(lambda _took_effect: self._budget.operation_ended())
-        completion = Completion()
+        key = await self._client.key_of(endpoint)
+        completion = Completion(() if key is None else (key,))
         is_spent = True
         try:
-            await self._in_time(self._ask(name, endpoint, body, completion))
-        except (NotAsked, SecretRefused):
+            await self._in_time(self._ask(name, endpoint, key, body, completion))
+        except NotAsked:
             is_spent = False
             raise
         finally:
@@ -138,16 +139,21 @@ class Llm(Capability):
             )
         return name, endpoint, model, price
 
-    async def _ask(self, name: str, endpoint: Endpoint, body: Mapping[str, Any], completion: Completion) -> None:
+    async def _ask(
+        self, name: str, endpoint: Endpoint, key: Secret | None, body: Mapping[str, Any], completion: Completion
+    ) -> None:
         if "stream" not in body:
-            completion.take_whole(await self._client.ask(name, endpoint, body))
+            completion.take_whole(await self._client.ask(name, endpoint, key, body))
             return
-        async with aclosing(self._client.stream(name, endpoint, body)) as events:
+        async with aclosing(self._client.stream(name, endpoint, key, body)) as events:
             async for event in events:
-                words = completion.add(event)
-                if words:
-                    with suppress(ActorError):  # too large for a message; the answer has it all the same
-                        self.context.emit_part({"text": words})
+                self._show(completion.add(event))
+        self._show(completion.rest())
+
+    def _show(self, words: str) -> None:
+        if words:
+            with suppress(ActorError):  # too large for a message; the answer has it all the same
+                self.context.emit_part({"text": words})
 
     async def _in_time(self, work: Any) -> None:
         try:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
-from theater_bus.capability import CapabilityError
+from theater_bus.capability import CapabilityError, Secret, SecretMask, hide_secrets
 
 __all__ = ["Completion", "body_of", "completion_of"]
 
@@ -28,16 +28,25 @@ class _ToolCall:
 
 @dataclass(slots=True)
 class Completion:
-    """A model's turn, whole or growing. `prompt_tokens` is None until the endpoint has said what it counted."""
+    """A model's turn, whole or growing. `prompt_tokens` is None until the endpoint has said what it counted.
 
+    The values of `secrets` are hidden in what it shows, also where they came in several events.
+    """
+
+    secrets: tuple[Secret, ...] = ()
+    mask: SecretMask = field(init=False)
     content: str = ""
     tool_calls: dict[int, _ToolCall] = field(default_factory=dict)
     finish_reason: str = ""
     prompt_tokens: int | None = None
     completion_tokens: int = 0
 
+    def __post_init__(self) -> None:
+        """Nothing is held back yet."""
+        self.mask = SecretMask(self.secrets)
+
     def add(self, event: Any) -> str:
-        """Take in an event of a streamed answer; gives the words that it adds. Raises `CapabilityError`."""
+        """Take in an event of a streamed answer; gives the words that may be shown now. Raises `CapabilityError`."""
         self._take_usage(event)
         choices = event.get("choices") if isinstance(event, Mapping) else None
         if not choices:
@@ -49,7 +58,11 @@ class Completion:
             self._take_call(_map(one))
         text = str(delta.get("content") or "")
         self.content += text
-        return text
+        return self.mask.feed(text.encode()).decode()
+
+    def rest(self) -> str:
+        """The words that were held back until the end."""
+        return self.mask.flush().decode()
 
     def take_whole(self, answer: Any) -> None:
         """Take in an answer that came at once. Raises `CapabilityError`."""
@@ -72,13 +85,19 @@ class Completion:
 
     def message(self) -> dict[str, Any]:
         """The turn as a plain value of the pact's `message`."""
+        hidden = self._hidden
         calls = [self.tool_calls[index] for index in sorted(self.tool_calls)]
         return {
             "role": "assistant",
-            "content": self.content,
-            "tool-calls": [{"id": one.id, "name": one.name, "arguments": one.arguments} for one in calls],
+            "content": hidden(self.content),
+            "tool-calls": [
+                {"id": hidden(one.id), "name": hidden(one.name), "arguments": hidden(one.arguments)} for one in calls
+            ],
             "tool-call-id": None,
         }
+
+    def _hidden(self, text: str) -> str:
+        return hide_secrets(text.encode(), self.secrets).decode()
 
     def _take_usage(self, answer: Any) -> None:
         found = _map(answer)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from theater_bus import ActorError
-from theater_bus.capability import CallQueue, QueuedCall, Secret
+from theater_bus.capability import CallQueue, QueuedCall
 from theater_bus_tcp.wire import Wire
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ class Delivery:
 
 @dataclass(slots=True, eq=False)
 class Connection:
-    """One connection. `holder` is what the actor that has it holds; `host` is the name or address of the other side.
-
-    `secrets` are those that went out on it, and that its wire masks when they come back.
-    """
+    """One connection. `holder` is what the actor that has it holds; `host` is the name or address of the other side."""
 
     id: str
     wire: Wire
@@ -51,7 +48,6 @@ class Connection:
     mode: Mode = "passive"
     delivery: Delivery | None = None
     is_ending: bool = False
-    secrets: tuple[Secret, ...] = ()
 
     def rest(self) -> None:
         """Make it passive: read no further, and take back what the actor has not seen."""

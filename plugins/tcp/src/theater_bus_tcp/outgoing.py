@@ -7,9 +7,8 @@ therefore granted itself; on top of that the actor's grants and the operator nam
 from __future__ import annotations
 
 import re
-from functools import partial
 
-from theater_bus.capability import CapabilityError, Context, Secret, hide_secrets, is_public, plain_address
+from theater_bus.capability import CapabilityError, Context, Secret, is_public, plain_address
 from theater_bus_tcp.connection import Connection
 
 __all__ = ["with_secrets"]
@@ -30,6 +29,5 @@ async def with_secrets(context: Context, connection: Connection, data: bytes) ->
             "Fix: connect to tls://HOST:PORT, or upgrade-to-tls-client first"
         )
     found: dict[bytes, Secret] = {one: await context.secret(one.decode(), host) for one in handles}
-    secrets = connection.secrets = tuple({one.handle: one for one in (*connection.secrets, *found.values())}.values())
-    connection.wire.mask = partial(hide_secrets, secrets=secrets)
+    connection.wire.hide(found.values())
     return _HANDLE.sub(lambda match: found[match[0]].reveal().encode(), data)

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from socket import gaierror
 from ssl import SSLContext, SSLError
 from typing import cast
 
-__all__ = ["LINGER_S", "HandshakeFailed", "Lost", "Wire", "reason_of"]
+from theater_bus.capability import Secret, SecretMask
+
+__all__ = ["HOLD_S", "LINGER_S", "HandshakeFailed", "Lost", "Wire", "reason_of"]
 
 WRITE_BYTES = 65_536
 """What one write hands to the event loop, and what may wait there before `write` waits."""
+HOLD_S = 0.25
+"""How long a read waits for the rest of what may be a secret that comes back."""
 LINGER_S = 5.0
 """How long a closed connection may take to get rid of what was sent."""
 
@@ -36,8 +40,8 @@ class Wire(asyncio.BufferedProtocol):
     """The host's side of one connection. `on_lost`, where it is set, is called once when its socket is closed.
 
     Between `watch` and `unwatch`, `on_readable` is called when there is something to `take` or the end was reached.
-    `is_verified` says that the other side is a server that has proved its name. `mask`, where it is set, is applied to
-    what comes, in chunks as large as may be: however few bytes somebody asks for, they are cut from what was masked.
+    `is_verified` says that the other side is a server that has proved its name. Secrets that went out are hidden in
+    what comes back, also across two reads: what may be the beginning of one is held back for `HOLD_S` of reading.
     """
 
     def __init__(self, chunk_bytes: int) -> None:
@@ -58,7 +62,8 @@ class Wire(asyncio.BufferedProtocol):
         self.is_lost = False
         self.why_lost = ""
         self.on_lost: Callable[[Wire], None] | None = None
-        self.mask: Callable[[bytes], bytes] | None = None
+        self._mask: SecretMask | None = None
+        self._patience: asyncio.TimerHandle | None = None
 
     # -- what the event loop calls -------------------------------------------------------------------------------------
 
@@ -69,23 +74,26 @@ class Wire(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> bytearray:
         """Where the next bytes go."""
-        wanted = self._wanted if self.mask is None else self._chunk_bytes
+        wanted = self._wanted if self._mask is None else self._chunk_bytes
         self._space = bytearray(min(wanted, self._chunk_bytes))
         return self._space
 
     def buffer_updated(self, nbytes: int) -> None:
         """So many bytes have come."""
         if not self._closing:
-            self._held += memoryview(self._space)[:nbytes]
-            if self.mask is not None:
-                self._held = bytearray(self.mask(bytes(self._held)))
-            self._pause()
-            self._tell()
+            data = memoryview(self._space)[:nbytes]
+            self._held += data if self._mask is None else self._mask.feed(bytes(data))
+            if self._held:
+                self._pause()
+                self._tell()
+            else:
+                self._wait_for_more()
         self._space = bytearray()
 
     def eof_received(self) -> bool:
         """The other side sends no more. It may still read, except with TLS, which ends both ways."""
         self.has_ended = True
+        self._show_all()
         self._tell()
         return not self.is_tls
 
@@ -107,6 +115,7 @@ class Wire(asyncio.BufferedProtocol):
         if self._linger is not None:
             self._linger.cancel()
         self._can_write.set()
+        self._show_all()
         self._tell()
         if self.on_lost is not None:
             self.on_lost(self)
@@ -126,7 +135,7 @@ class Wire(asyncio.BufferedProtocol):
     @property
     def held(self) -> int:
         """The bytes that have come and were not taken."""
-        return len(self._held)
+        return len(self._held) + (0 if self._mask is None else self._mask.held)
 
     async def read(self, most: int) -> bytes:
         """Up to so many bytes as soon as there are any; none at the end. Raises `Lost` for a broken connection.
@@ -166,13 +175,42 @@ class Wire(asyncio.BufferedProtocol):
             self._loop.call_soon(self._tell)
         elif self._transport is not None and not self._transport.is_closing() and not self._transport.is_reading():
             self._transport.resume_reading()
+            self._wait_for_more()
 
     def unwatch(self) -> None:
         """Read no further."""
         self._changed = None
         self._pause()
 
+    def hide(self, secrets: Iterable[Secret]) -> None:
+        """Hide the values of these in what comes from now on, in chunks as large as may be."""
+        if self._mask is None:
+            self._mask = SecretMask()
+        self._mask.add(secrets)
+
+    def _wait_for_more(self) -> None:
+        """Bound the time for which the socket is read and what came is still held back."""
+        if self._mask is not None and self._mask.held and self._patience is None:
+            self._patience = self._loop.call_later(HOLD_S, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        self._show_all()
+        self._pause()
+        self._tell()
+
+    def _show_all(self) -> None:
+        """No more comes, or not in time: what was held back is no value of a secret."""
+        self._stop_waiting()
+        if self._mask is not None:
+            self._held += self._mask.flush()
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
     def _pause(self) -> None:
+        self._stop_waiting()
         # During a handshake the transport belongs to TLS, which reads it.
         transport = self._transport
         if transport is not None and not self._upgrading and not transport.is_closing() and transport.is_reading():
