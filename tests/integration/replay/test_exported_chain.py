@@ -139,6 +139,11 @@ async def test_the_command_line_exports_and_reads_a_file_without_a_server(
     assert (status, printed.startswith("intact: 5 events of actor 'c'")) == (0, True), printed
     status, printed = await command("chain", "./run.chain", "--from", "1", *nowhere)
     assert (status, len(printed.splitlines())) == (0, 4), printed
+    data = bytearray((tmp_path / "run.chain").read_bytes())
+    data[data.index(counter.wasm) + len(counter.wasm) // 2] ^= 1
+    (tmp_path / "bent.chain").write_bytes(data)
+    status, printed = await command("chain", "bent.chain", "--verify", *nowhere)
+    assert (status, printed.startswith("incomplete: 5 events"), "1 objects are missing" in printed) == (1, True, True)
     (tmp_path / "cut.chain").write_bytes((tmp_path / "run.chain").read_bytes()[:-10])
     status, printed = await command("chain", "cut.chain", *nowhere)
     assert (status, "cut off" in printed) == (1, True), printed

@@ -47,6 +47,23 @@ def test_what_was_written_comes_back_and_verifies(story: Any) -> None:
     assert lost.whole(found.segments[2]) is found.segments[2]
 
 
+def test_what_is_named_and_not_there_is_absent_and_what_was_changed_is_not_there(story: Any) -> None:
+    found = read_archive(written(story, spill=2))
+    spilled = found.segments[2]
+    assert isinstance(spilled, Spilled)
+    packages = {b"p" * 32, b"m" * 32, b"g" * 32}
+    assert packages <= set(found.absent())
+    assert not set(story.objects) & set(found.absent())
+    [(digest, data), *_] = story.objects.items()
+    assert data in found.objects.values()
+    changed = read_archive(written(story, spill=2).replace(data, bytes([data[0] ^ 1]) + data[1:]))
+    assert digest in changed.absent()
+    lost = archive.Archive("counter", "default", (spilled,), {}, ())
+    assert lost.absent() == (spilled.digest,)
+    everything = found.objects | dict.fromkeys(found.absent(), b"")
+    assert archive.Archive("counter", "default", found.segments, everything, ()).absent() == ()
+
+
 def test_a_segment_names_its_payloads_packages_manifests_and_grants(story: Any) -> None:
     named = [digest for segment in story.segments for digest in archive.named(segment)]
     assert set(named) >= set(story.objects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from theater_bus.client import ActorHandle, Exported
+    from theater_bus.core.chain.archive import Archive
     from theater_bus.core.chain.events import Event
     from theater_bus.core.chain.segments import Segment, Spilled
     from theater_bus.core.chain.verify import Verification
@@ -135,11 +137,21 @@ def _from_file(invocation: Invocation, path: Path, from_seq: int, verify: bool) 
 
     async def main() -> int:
         if verify:
-            return _say(invocation, archive.actor, await verified(segments(), archive.objects.get))
+            report = await verified(segments(), archive.objects.get)
+            return _say(invocation, archive.actor, _with_absent(report, archive))
         await _print(invocation, _events(segments(), from_seq))
         return ExitCode.OK
 
     return invocation.run(main)
+
+
+def _with_absent(report: Verification, archive: Archive) -> Verification:
+    """A file is to be replayed from itself alone, so it lacks something where any object that is named is not in it."""
+    from theater_bus.core.chain.verify import Verdict
+
+    if report.problem is not None or not (absent := archive.absent()):
+        return report
+    return replace(report, verdict=Verdict.INCOMPLETE, missing=tuple(dict.fromkeys((*report.missing, *absent))))
 
 
 async def _events(segments: AsyncIterator[Segment | Spilled], from_seq: int) -> AsyncIterator[Event]:

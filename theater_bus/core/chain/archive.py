@@ -51,6 +51,17 @@ class Archive:
         data = self.objects.get(segment.digest) if isinstance(segment, Spilled) else None
         return segment if data is None else segment.unspill(data)  # type: ignore[union-attr]
 
+    def absent(self) -> tuple[bytes, ...]:
+        """The digests of what the chain names and the file has not, packages, manifests and grants included.
+
+        An object that was changed is another one, so that the one that is named is absent. Raises `ChainTampered`.
+        """
+        found: dict[bytes, None] = {}
+        for segment in map(self.whole, self.segments):
+            names = named(segment) if isinstance(segment, Segment) else (segment.digest,)
+            found.update(dict.fromkeys(digest for digest in names if digest not in self.objects))
+        return tuple(found)
+
     async def object(self, digest: bytes) -> bytes | None:
         """An object by its SHA-256, or None: what a replay asks for."""
         return self.objects.get(digest)
