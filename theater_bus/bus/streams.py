@@ -37,7 +37,10 @@ class StreamPosition:
 
 @dataclass(frozen=True, slots=True)
 class StreamDelivery:
-    """A message of a stream as a consumer delivers it. `deliveries` counts from 1; `token` settles it."""
+    """A message of a stream as a consumer delivers it. `deliveries` counts from 1; `token` settles it.
+
+    `time_us` is when the stream took it, in microseconds of Unix time, the same at every delivery.
+    """
 
     subject: str
     data: bytes
@@ -46,6 +49,7 @@ class StreamDelivery:
     sequence: int
     deliveries: int
     token: str
+    time_us: int
 
 
 class StreamPublisher:
@@ -212,4 +216,5 @@ def _delivery(message: Msg) -> StreamDelivery:
         meta.sequence.stream,
         meta.num_delivered,
         message.reply,
+        round(meta.timestamp.timestamp() * 1_000_000),
     )

@@ -136,6 +136,9 @@ class StreamMessage:
     deliveries: int
     token: str
     """Names this delivery; for the `Consumer`."""
+    time_us: int
+    """When the stream took it, in microseconds of Unix time: with the sequence it names the message, also where a
+    stream of the same name was made anew."""
 
 
 class Consumer(Protocol):

@@ -311,7 +311,14 @@ def _message(message: Message) -> BusMessage:
 
 def _stream_message(found: StreamDelivery) -> StreamMessage:
     return StreamMessage(
-        found.subject, found.data, found.headers, found.stream, found.sequence, found.deliveries, found.token
+        found.subject,
+        found.data,
+        found.headers,
+        found.stream,
+        found.sequence,
+        found.deliveries,
+        found.token,
+        found.time_us,
     )
 
 

@@ -173,6 +173,9 @@ async def test_a_consumer_that_cannot_be_reached_is_named_and_comes_back(
     await client.jetstream().delete_consumer(stream, "work")
     await eventually(lambda: "cannot be consumed just now" in (host.host.actors["a"].failure_note or ""))
     assert (await actor.get_status()).phase == "running"
+    await client.jetstream().publish(f"{stream}.a", b"after all")
+    assert (await handlers.got.get())["data"] == b"after all"
+    await until_settled(client, stream)
 
 
 @pytest.mark.parametrize("bad", ["a.b", "", "../../x", "a b", "*"])
@@ -193,3 +196,18 @@ def test_a_snapshot_holds_subscriptions_and_consumers() -> None:
     for broken in (b"", b"[1]", b'[{"name":1,"x":2}]', b'{"a":1}'):
         with pytest.raises(ValueError, match=r"snapshot|Expecting|argument"):
             read_snapshot(broken)
+
+
+async def test_a_stream_that_was_made_anew_is_another_one(spawn: Any, client: Any, handlers: Any, stream: str) -> None:
+    _, actor = await spawn(**grants(stream))
+    jetstream = client.jetstream()
+    for round in range(2):
+        await call(actor, "consume", "jobs", stream, "work", None)
+        for data in (b"same", str(round).encode()):
+            await jetstream.publish(f"{stream}.a", data)
+            assert (await handlers.got.get())["data"] == data
+        await until_settled(client, stream)
+        await call(actor, "unsubscribe", "jobs")
+        await jetstream.delete_stream(stream)
+        await jetstream.add_stream(name=stream, subjects=[f"{stream}.>"])
+    assert await actor.get_state() == 4

@@ -1,9 +1,10 @@
 """From a stream to calls of the actor: fetched as fast as it handles them, acknowledged when its chain has them.
 
 Invariants: a message is acknowledged only after the operation that handled it took effect and its segment was appended;
-the call's key is the message's place in its stream, so that a redelivery after a crash between the two is answered from
-the record; what fails comes again, later each time, at most `deliveries` times. An `err` is an answer too: the key of
-what comes again for one counts the failures that are known.
+the call's key is the message's place in its stream and the time at which that took it, so that a redelivery after a
+crash between the two is answered from the record, and a message of a stream that was made anew is not. What fails comes
+again, later each time, at most `deliveries` times; an `err` is an answer too, so the key of what comes again for one
+counts the failures that are known.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Consuming:
         self.consumption = consumption
         self._context = context
         self._consumer = consumer
+        self._is_open = consumer is not None
         self._bounds = bounds
         self._held: dict[str, StreamMessage] = {}
         self._delays: dict[str, int] = {}
@@ -84,31 +86,40 @@ class Consuming:
             try:
                 await self._take()
             except TheaterError as error:
+                self._is_open = False
                 self._context.report_failure(f"{self.consumption.target} cannot be consumed just now: {error}")
                 await asyncio.sleep(AGAIN_S)
 
     async def _take(self) -> None:
-        if self._consumer is None:
-            one = self.consumption
-            self._consumer = await self._context.bus.streams.consumer(one.stream, one.durable, one.filter_subject)
+        if self._consumer is None or not self._is_open:
+            await self._open()
         while len(self._held) >= self._bounds.waiting:
             self._room.clear()
             await self._room.wait()
+        assert self._consumer is not None
         for message in await self._consumer.fetch(self._bounds.waiting - len(self._held), FETCH_S):
             self._hand_over(message)
+
+    async def _open(self) -> None:
+        """Find the consumer, or make it anew where somebody has deleted it."""
+        one, before = self.consumption, self._consumer
+        self._consumer = await self._context.bus.streams.consumer(one.stream, one.durable, one.filter_subject)
+        self._is_open = True
+        if before is not None:
+            await before.close()
 
     def _hand_over(self, message: StreamMessage) -> None:
         id = f"{self.consumption.target}/{message.sequence}"
         if id in self._held:
             self._held[id] = message
             return
-        failures = self._failures.get(id, 0)
+        failures, key = self._failures.get(id, 0), f"{id}@{message.time_us}"
         try:
             self._context.enqueue(
                 HANDLE,
                 [shown(id, self.consumption.name, message.subject, message.headers, message.data, False)],
                 partial(self._handled, id),
-                key=f"{id}#{failures}" if failures else id,
+                key=f"{key}#{failures}" if failures else key,
                 headers=message.headers,
             )
         except ActorError as error:
