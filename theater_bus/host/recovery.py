@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from time import time_ns
 from typing import TYPE_CHECKING
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["recover_all"]
 
-log = logging.getLogger("theater_bus.host")
-
 
 async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
     """Recover the actors of `store` one after another; one that cannot come back is named and hinders no other.
@@ -42,6 +39,9 @@ async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
     Children find their parents again, whichever came back first.
     """
     families = _Families(host)
+    for cut in store.cuts:
+        reason = f"{cut.size_bytes} bytes at {cut.offset}"
+        host.telemetry.event("chain.cut", host=host.id, path=cut.file, reason=reason)
     for tail in list(store.tails()):
         if tail.exited:
             continue
@@ -50,7 +50,6 @@ async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
             if recovered.exited is None:
                 await _recover(host, spawner, store, recovered, families)
         except TheaterError as error:
-            log.error("actor %s cannot be recovered: %s", tail.actor, error)
             if isinstance(error, ChainTampered):
                 host.telemetry.event("chain.corrupt", actor=tail.actor, host=host.id, reason=error.reason)
             host.telemetry.event("actor.unrecoverable", actor=tail.actor, host=host.id, reason=str(error))

@@ -386,6 +386,12 @@ _LOGS = (
     ),
     LogEvent("plugin.refused", "error", "A plugin cannot be used; the others go on.", ("plugin", "reason", "fix")),
     LogEvent("chain.corrupt", "error", "Recorded bytes do not verify.", (*_SITE, "path", "reason")),
+    LogEvent(
+        "chain.cut",
+        "warning",
+        "The torn end of a log, a write that was under way, was cut off.",
+        ("host", "path", "reason"),
+    ),
     LogEvent("bus.connected", "info", "Connected to NATS.", ("host", "server")),
     LogEvent(
         "bus.disconnected", "warning", "The connection to NATS is gone; it is made again.", ("host", "server", "error")

@@ -259,13 +259,15 @@ async def _everything(stage: Stage, host: Any, theater: Any) -> None:
 
 
 async def _corrupt(stage: Stage, folder: Path, telemetry: Telemetry) -> None:
-    """Data comes back without one of its objects, and then with one byte that is wrong."""
+    """Data comes back without one of its objects and with a torn end, and then with one byte that is wrong."""
     first = await stage.host(telemetry=telemetry, data_dir=folder)
     for actor_id, guest_name in (("e", "chaos"), ("f", "peer")):
         await stage.spawn(first, actor_id, guest_name=guest_name, manifest="[chain]\ndurability = 'file'\n")
     await first.close(0.0)
     chaos = SHOWN["chaos"].wasm
     next(one for one in folder.rglob("*") if one.is_file() and one.read_bytes() == chaos).unlink()
+    with min((folder / "log").iterdir()).open("ab") as log_file_of_a_crash:
+        log_file_of_a_crash.write(b"torn")
     second = await stage.host(telemetry=telemetry, data_dir=folder)
     assert set(second.actors) == {"f"}
     await second.close(0.0)
