@@ -39,6 +39,8 @@ error: could not call incremnt of actor 'counter'
   Fix: `theater-bus status counter` lists its functions
 ```
 
+A name that nothing has is told with what there is, as far as you may ask: functions of the actor, ids that are near.
+
 With `-o json` the same is one document on stderr: `{"error": {"code", "what", "why", "fix", "exit_code", "details"}}`.
 `code` is the error's [wire code](errors.md), or `usage`, `configuration`, `no-connection`, `plugin`, `file`, `output`,
 `failed` or `bug`; `details.ran` says what became of the operation.

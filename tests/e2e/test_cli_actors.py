@@ -115,6 +115,9 @@ def test_whoever_stops_reading_does_not_cause_an_error(host: Served, counter: st
     ("words", "code", "kind", "told"),
     [
         (("call", "shared", "incremnt", "5"), 3, "function-not-found", "increment"),
+        (("call", "shared", "countr"), 3, "function-not-found", "'countr'. It has decrement, get, increment"),
+        (("call", "shraed", "get"), 3, "actor-not-found", ". Did you mean shared?"),
+        (("status", "sharde"), 3, "actor-not-found", ". Did you mean shared?"),
         (("call", "shared", "increment", '"x"'), 2, "type-mismatch", "params.by must be u64"),
         (("call", "shared", "increment", "-5"), 2, "type-mismatch", "params.by"),
         (("call", "shared", "increment"), 2, "type-mismatch", ""),

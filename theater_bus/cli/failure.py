@@ -19,6 +19,8 @@ from theater_bus.errors import ActorError, ConfigurationError, ConnectionLost, P
 
 __all__ = ["CommandFailed", "Failure", "failure_of", "report"]
 
+SHOWN = 8
+"""Names of functions in a reason."""
 _FIX = "Fix: "
 _ADVICE = {
     "function-not-found": "`theater-bus status ID` lists its functions",
@@ -132,6 +134,7 @@ def _actor_error(error: ActorError, doing: str) -> Failure:
     from theater_bus.core.wire.error_guide import GUIDE
 
     why, fix = _split(error.message.replace("`inbox_prefix`", "--inbox-prefix"))
+    why = why.removesuffix(".") + "." + more if (more := _suggested(error)) else why
     guide = GUIDE.get(error.code)
     exit_code = exit_code_of(type(error))
     if error.code == "type-mismatch" and error.ran == "rolled-back":
@@ -142,6 +145,18 @@ def _actor_error(error: ActorError, doing: str) -> Failure:
     told = {"rolled-back": "; it was rolled back", "unknown": "; whether it ran is unknown"}.get(error.ran, "")
     details = {**error.details, "actor": error.actor} if error.actor else dict(error.details)
     return Failure(error.code, _failed(doing), f"{error.code}: {why}{told}", fix, exit_code, details)
+
+
+def _suggested(error: ActorError) -> str:
+    """What `theater_bus.cli.suggestion` has found, as the end of a reason; empty where that is nothing."""
+    details = error.details
+    names = details.get("functions")
+    if error.code == "function-not-found" and names is not None:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        return f" It has {', '.join(names[:SHOWN])}{more}" if names else " It has none that can be called"
+    if error.code == "actor-not-found" and details.get("nearest"):
+        return f" Did you mean {' or '.join(details['nearest'])}?"
+    return ""
 
 
 def _usage(error: click.UsageError) -> Failure:

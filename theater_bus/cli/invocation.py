@@ -84,8 +84,10 @@ class Invocation:
 
     @asynccontextmanager
     async def theater(self, caller: str | None = None) -> AsyncIterator[Theater]:
-        """A connection to the namespace, for the time of the command."""
+        """A connection to the namespace, for the time of the command. Its errors come with suggestions."""
+        from theater_bus.cli.suggestion import suggest
         from theater_bus.client import connect
+        from theater_bus.errors import ActorError
         from theater_bus.telemetry import Telemetry
 
         telemetry = Telemetry.from_environment(service_name="theater-bus-cli")
@@ -93,7 +95,11 @@ class Invocation:
             async with connect(
                 options=self.bus(), namespace=self.namespace, caller=caller, telemetry=telemetry
             ) as theater:
-                yield theater
+                try:
+                    yield theater
+                except ActorError as error:
+                    await suggest(theater, error)
+                    raise
         finally:
             await telemetry.close()
 

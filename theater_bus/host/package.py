@@ -174,7 +174,10 @@ class ActorType:
         entry = self.callable.get(name)
         if entry is not None:
             return entry
-        nearest = get_close_matches(name, self.callable, 3)
+        nearest = (
+            get_close_matches(name, self.callable, 3)
+            or [known for known in self.callable if known.rpartition(".")[2] == name][:3]
+        )
         hint = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
         raise FunctionNotFound(f"there is no function {name[:120]!r}.{hint}", function=name[:120], nearest=nearest)
 

@@ -136,6 +136,15 @@ async def test_function_not_found_names_the_nearest(stage: Stage) -> None:
     check(await stage.error(stage.handle("a").call_function("ad", [1])), FunctionNotFound, "never")
 
 
+async def test_function_not_found_names_functions_of_interfaces_that_are_called_so(stage: Stage) -> None:
+    """A bare name does not reach them, and is not near the whole one."""
+    await stage.spawn(await stage.host(), "a", guest_name="echo")
+    error = await stage.error(stage.call("a", "u32", 1))
+    check(error, FunctionNotFound, "never")
+    assert "Did you mean test:echo/plain.u32" in error.message
+    assert "test:echo/plain.u32" in error.details["nearest"]
+
+
 @pytest.mark.parametrize("params", [["x"], [], [1, 2], [-1], [1 << 64], [True], [1.5], {"bye": 1}])
 async def test_type_mismatch_of_parameters_never_ran(stage: Stage, params: object) -> None:
     await stage.spawn(await stage.host(), "a")

@@ -28,6 +28,22 @@ def test_an_actor_error_tells_code_reason_and_remedy(capsys: pytest.CaptureFixtu
     )
 
 
+def test_the_names_that_there_are_are_told_for_one_that_is_not_there() -> None:
+    def why(error: errors.ActorError) -> str:
+        return failure_of(error, "").why.partition(": ")[2]
+
+    missing = errors.FunctionNotFound("there is no function 'x'.", actor="a1", nearest=[], functions=["f", "g"])
+    assert why(missing) == "there is no function 'x'. It has f, g"
+    missing.details["functions"] = [f"f{number}" for number in range(10)]
+    assert why(missing).endswith("f6, f7 and 2 more")
+    missing.details["functions"] = []
+    assert why(missing).endswith("'x'. It has none that can be called")
+    gone = errors.ActorNotFound("no actor 'shraed'", actor="shraed", nearest=["shared", "shred"])
+    assert why(gone) == "no actor 'shraed'. Did you mean shared or shred?"
+    gone.details["nearest"] = []
+    assert why(gone) == "no actor 'shraed'"
+
+
 def test_a_remedy_inside_a_message_becomes_the_third_line(capsys: pytest.CaptureFixture[str]) -> None:
     error = errors.SpawnRefused("the package is not here. Fix: copy it there.")
     lines = said(error, capsys).splitlines()
