@@ -1,15 +1,19 @@
 """The process at the other end: `python -m tests.bench.responder KIND URL [ACTORS]`, one kind a process.
 
 Kinds: `raw` (nats-py, subscribe and publish), `faststream`, `host` (no tracing), `host-sampled`, `host-unsampled`,
-`components` and `web` (a host with guests that are components).
+`host-otlp` (sampled, and exported to `tests.bench.sink`), `components` and `web` (a host with guests that are
+components).
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
+HOSTS = ("host", "host-sampled", "host-otlp", "host-unsampled")
 SUBJECT = "bench.echo"
 COMPONENTS = ("counter-c", "probe-javascript", "probe-python")
 WEB = ("web-python", "web-javascript")
@@ -47,14 +51,14 @@ async def faststream(url: str) -> None:
     await asyncio.Event().wait()
 
 
-async def host(url: str, actors: int, sampled: bool | None) -> None:
-    """A host with `actors` echo actors; `sampled` None has no tracing at all."""
+async def host(url: str, actors: int, kind: str) -> None:
+    """A host with `actors` echo actors."""
     from tests.bench.guest import echo_manifest, echo_wasm
     from theater_bus.host.host import Host
     from theater_bus.host.settings import HostSettings
     from theater_bus.host.spawning import SpawnRequest
 
-    running = await Host.start(HostSettings(servers=(url,), host_id="bench"), telemetry=telemetry(sampled))
+    running = await Host.start(HostSettings(servers=(url,), host_id="bench"), telemetry=telemetry(kind))
     wasm, manifest = echo_wasm(), echo_manifest()
     for number in range(actors):
         await running.spawn(SpawnRequest(manifest, wasm, f"echo-{number}"))
@@ -72,7 +76,7 @@ async def components(url: str, names: Sequence[str]) -> None:
     from theater_bus.testing import guest
 
     settings = HostSettings(servers=(url,), host_id="bench", cache_dir=compiled_folder())
-    running = await Host.start(settings, telemetry=telemetry(None))
+    running = await Host.start(settings, telemetry=telemetry("host"))
     pack = guest("echo")
     await running.spawn(SpawnRequest(parse_manifest('name = "pack"\ninitial_state = 0\n', "pack"), pack.wasm, "pack"))
     for name in names:
@@ -81,11 +85,11 @@ async def components(url: str, names: Sequence[str]) -> None:
     await asyncio.Event().wait()
 
 
-def telemetry(sampled: bool | None):  # type: ignore[no-untyped-def]
-    """Spans to an exporter that drops them, or none; the sampler decides alone for roots."""
+def telemetry(kind: str):  # type: ignore[no-untyped-def]
+    """Of a host of this kind, and of its client. Spans go to an exporter that drops them, or over OTLP."""
     from theater_bus.telemetry import Telemetry
 
-    if sampled is None:
+    if kind == "host":
         return Telemetry.silent()
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -95,19 +99,22 @@ def telemetry(sampled: bool | None):  # type: ignore[no-untyped-def]
         def export(self, spans: Sequence[object]) -> SpanExportResult:
             return SpanExportResult.SUCCESS
 
-    provider = TracerProvider(sampler=ParentBased(ALWAYS_ON if sampled else ALWAYS_OFF))
-    provider.add_span_processor(BatchSpanProcessor(Drop()))
+    exporter: SpanExporter = Drop()
+    if kind == "host-otlp":
+        from theater_bus.telemetry.otlp import QuickSpanExporter
+
+        exporter = QuickSpanExporter()
+    provider = TracerProvider(sampler=ParentBased(ALWAYS_OFF if kind == "host-unsampled" else ALWAYS_ON))
+    provider.add_span_processor(BatchSpanProcessor(exporter))
     return Telemetry(level="traces", tracer_provider=provider, host_id="bench")
 
 
 def main(kind: str, url: str, actors: int = 64) -> None:
     """Run until killed."""
-    ways = {
+    ways: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "raw": lambda: raw(url),
         "faststream": lambda: faststream(url),
-        "host": lambda: host(url, actors, None),
-        "host-sampled": lambda: host(url, actors, True),
-        "host-unsampled": lambda: host(url, actors, False),
+        **{each: partial(host, url, actors, each) for each in HOSTS},
         "components": lambda: components(url, COMPONENTS),
         "web": lambda: components(url, WEB),
     }

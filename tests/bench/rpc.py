@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import statistics
 import subprocess
 import sys
@@ -22,7 +23,12 @@ from theater_bus.bus import BusSettings, Connection, EmbeddedServer
 from theater_bus.bus.message import Outcome
 
 ACTORS = 64
-LABELS = {"host": "untraced", "host-sampled": "traced, sampled", "host-unsampled": "traced, unsampled"}
+LABELS = {
+    "host": "untraced",
+    "host-sampled": "traced, sampled",
+    "host-otlp": "traced, over OTLP",
+    "host-unsampled": "traced, unsampled",
+}
 KINDS = tuple(LABELS)
 
 
@@ -38,6 +44,21 @@ async def responder(kind: str, url: str, actors: int) -> AsyncIterator[int]:
         if line.strip() != b"READY":
             raise RuntimeError(f"{kind} did not start")
         yield process.pid
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@asynccontextmanager
+async def _sink() -> AsyncIterator[str]:
+    """A collector in a process of its own; gives its URL for spans."""
+    command = [sys.executable, "-m", "tests.bench.sink"]
+    process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(30):
+            line = await process.stdout.readline()
+        yield line.decode().removeprefix("READY").strip()
     finally:
         process.kill()
         await process.wait()
@@ -80,9 +101,10 @@ async def _interleaved(
     async with AsyncExitStack() as stack:
         for kind in kinds:
             # A host of its own for each, so that what it keeps for one kind does not weigh on another.
-            sampled = {"host": None, "host-sampled": True, "host-unsampled": False}[kind]
+            if kind == "host-otlp":
+                os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = await stack.enter_async_context(_sink())
             pid = await stack.enter_async_context(responder(kind, url, ACTORS))
-            theater = await stack.enter_async_context(connect(url, telemetry=telemetry(sampled)))
+            theater = await stack.enter_async_context(connect(url, telemetry=telemetry(kind)))
             one = _caller(theater, payload, [0])
             many = _caller(theater, payload, list(range(ACTORS)))
             label = LABELS[kind]

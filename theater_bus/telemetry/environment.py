@@ -33,7 +33,7 @@ class Configured:
 
 
 _TRACES = {
-    "otlp": ("opentelemetry.exporter.otlp.proto.http.trace_exporter", "OTLPSpanExporter"),
+    "otlp": ("theater_bus.telemetry.otlp", "QuickSpanExporter"),
     "console": ("opentelemetry.sdk.trace.export", "ConsoleSpanExporter"),
 }
 _METRICS = {
