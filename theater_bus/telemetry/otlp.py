@@ -1,4 +1,4 @@
-"""Spans as OTLP without a protobuf message for each of their attributes: a twentieth of the exporter's time.
+"""Spans as OTLP without a protobuf message for each of their attributes: a tenth of the exporter's time.
 
 What nearly all spans are made of is written as bytes here; a span with anything else (events, links, lists, what was
 dropped) is encoded by OpenTelemetry's own encoder, as resources and scopes are. Sending, retrying and all settings are

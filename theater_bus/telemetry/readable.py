@@ -1,7 +1,7 @@
 """From a record to the spans that the SDK would have made: the same fields, by test.
 
-Runs off the loop. A `ReadableSpan` costs 3 µs here; attribute limits that could bite, and what foreign code added to a
-live span, take the SDK's own `BoundedAttributes`.
+Runs off the loop. A `ReadableSpan` costs a microsecond and a half here; attribute limits that could bite, and what
+foreign code added to a live span, take the SDK's own `BoundedAttributes`.
 """
 
 from __future__ import annotations
