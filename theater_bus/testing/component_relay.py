@@ -65,8 +65,7 @@ def relay_component(cls: type[Capability], *, handlers: type[Capability] | None 
     without the tool.
     """
     plan = relay_plan(cls, handlers)
-    imported = {one.interface for one in plan.pact.imports}
-    codes = [_Code(n, one, imported) for n, one in enumerate(plan.relayed)]
+    codes = [_Code(n, one) for n, one in enumerate(plan.relayed)]
     text = _HEAD.format(imports="\n".join(one.imported() for one in codes)) + "".join(one.exported() for one in codes)
     return build_component(text + ")", plan.pact, plan.provided)
 
@@ -74,12 +73,12 @@ def relay_component(cls: type[Capability], *, handlers: type[Capability] | None 
 class _Code:
     """One function, as the lines of the module that import it and export it again."""
 
-    def __init__(self, n: int, relayed: Relayed, imported: set[str]) -> None:
+    def __init__(self, n: int, relayed: Relayed) -> None:
         function = relayed.function
         declared = function.declaration
         self.n, self.function = n, function
-        client = client_name(function.interface)
-        self.export = f"{client}#{function.name}" if relayed.is_handler else function.name
+        # A handler's interface is imported too, so that its exports have another name.
+        self.export = f"{client_name(function.interface)}#{function.name}" if relayed.is_handler else function.name
         params = [one for param in declared.params for one in _flat(param.type)]
         self.params = params if len(params) <= _MOST_FLAT else ["i32"]
         self.results = [] if declared.result is None else _flat(declared.result)

