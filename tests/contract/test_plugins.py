@@ -13,6 +13,7 @@ import pytest
 
 from theater_bus import testing
 from theater_bus.capability import Context, WitCapability
+from theater_bus.core import published
 from theater_bus.core.values.pact_format import format_function
 from theater_bus.plugins import CapabilityType, PluginRegistry
 
@@ -53,6 +54,21 @@ def page(name: str) -> str:
 def types(name: str) -> list[CapabilityType]:
     """The capabilities that a plugin offers."""
     return [one for one in registry().capabilities.values() if one.plugin == name]
+
+
+def test_what_errors_say_to_install_is_what_there_is() -> None:
+    offered = {
+        interface.name: one.name
+        for one in registry().capabilities.values()
+        for interface in one.interfaces
+        if one.plugin in FOLDERS
+    }
+    assert dict(published.INTERFACES) == offered
+    assert {one.name for one in registry().capabilities.values() if one.plugin in FOLDERS} == published.CAPABILITIES
+    for one in registry().capabilities.values():
+        assert published.distribution(one.name) == pyproject(one.plugin)["project"]["name"]
+    assert (published.distribution("runtme"), published.provider("my:own/thing")) == (None, None)
+    assert published.provider("theater:bus/clock@1.0.0") == "clock"
 
 
 def test_there_are_plugins() -> None:

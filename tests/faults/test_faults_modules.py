@@ -91,6 +91,17 @@ async def test_a_capability_that_no_plugin_offers_is_refused_with_the_nearest(sc
     check(error, SpawnRefused, "never", "'runtme'", "Did you mean 'runtime'", "Fix: ")
 
 
+async def test_what_is_not_installed_is_named_by_its_distribution(scene: Scene, wasm_of: Any) -> None:
+    host = await scene.host(installed=())
+    for more, says in (
+        ("[capabilities.runtime]\n", "install theater-bus-runtime, or allow it"),
+        ("", "install theater-bus-runtime where the host runs, and add `[capabilities.runtime]`"),
+    ):
+        error = await failure(scene.spawn(host, "a", f'name = "x"\ninitial_state = 0\n{more}', wasm_of("chaos")))
+        check(error, SpawnRefused, "never", says)
+        assert "Did you mean" not in error.message
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from theater_bus.capability import Capability
 from theater_bus.core.mailbox import Bounds
 from theater_bus.core.manifest import Manifest
+from theater_bus.core.published import CAPABILITIES, distribution
 from theater_bus.core.values.codec import FunctionCodec, Params, ValueCodec, function_codec, value_codec
 from theater_bus.core.values.contract import check_imports
 from theater_bus.core.values.export_table import Export, exported_functions
@@ -325,12 +326,13 @@ def _capability(name: str, registry: PluginRegistry) -> CapabilityType:
     found = registry.capabilities.get(name)
     if found is not None:
         return found
-    nearest = get_close_matches(name, registry.capabilities, 1)
+    ours = distribution(name)
+    nearest = [] if ours else get_close_matches(name, {**registry.capabilities, **dict.fromkeys(CAPABILITIES)}, 1)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     offered = ", ".join(sorted(registry.capabilities)) or "none"
     raise SpawnRefused(
         f"no plugin of this host offers the capability {name!r}.{hint} Offered: {offered}. "
-        "Fix: install the plugin, or allow it in plugins_allow",
+        f"Fix: install {ours or 'the plugin'}, or allow it in plugins_allow",
         capability=name,
         nearest=nearest,
     )

@@ -179,6 +179,14 @@ def test_an_interface_that_nobody_offers_says_so() -> None:
     ]
 
 
+def test_an_interface_of_ours_that_is_not_installed_names_what_to_install_and_to_write() -> None:
+    (found,) = check_imports(guest(), [("theater:simple/message-server-host", "send")], {}, offering()).problems
+    assert found.message.endswith(
+        "no installed plugin offers it. Fix: install theater-bus-messages where the host runs, and add "
+        "`[capabilities.messages]` to the manifest"
+    )
+
+
 def test_two_capabilities_with_one_interface_are_ambiguous() -> None:
     provided = {RUNTIME: [*offering()[RUNTIME], ("other", offering()[RUNTIME][0][1])]}
     (found,) = check_imports(guest(), [(RUNTIME, "log")], provided).problems

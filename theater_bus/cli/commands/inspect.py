@@ -46,8 +46,11 @@ class _Need:
         }
 
     def text(self) -> str:
+        from theater_bus.core.published import distribution, provider
+
         if not self.providers:
-            who = "no installed plugin offers it"
+            ours = provider(self.interface)
+            who = "no installed plugin offers it" + (f", {distribution(ours)} would" if ours else "")
         else:
             who = " or ".join(f"[capabilities.{name}] of plugin {plugin}" for name, plugin in self.providers)
         lines = [f"{self.interface} ({', '.join(self.functions)}): {who}", *(f"  {one}" for one in self.problems)]

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from theater_bus.core.published import distribution, provider
 from theater_bus.core.values.metadata import PackageMetadata
 from theater_bus.core.values.pact_format import format_function
 from theater_bus.core.values.pact_resolver import suggest
@@ -170,6 +171,11 @@ def _not_one(
     if could:
         fix = " or ".join(f"`[capabilities.{name}]`" for name in could)
         message += f". Fix: add {fix} to the manifest"
+    elif ours := provider(interface):
+        message += (
+            f", and no installed plugin offers it. Fix: install {distribution(ours)} where the host runs, and add "
+            f"`[capabilities.{ours}]` to the manifest"
+        )
     else:
         hint = suggest(interface, available)
         message += f", and no installed plugin offers it{hint or '. Fix: install the plugin that offers it'}"
