@@ -24,6 +24,8 @@ __all__ = ["Entry", "KeyValueBucket", "check_key"]
 KEY_CHARACTERS = 512
 LOOK_S = 1.0
 """How often a watcher looks whether its connection was lost."""
+CHECK_S = 10.0
+"""How often a watcher looks whether its bucket was made anew."""
 LIST_S = 30.0
 """How long all keys of a bucket may take to arrive."""
 _KEY = re.compile(r"(?![.])[-/_=.a-zA-Z0-9]+(?<![.])")
@@ -142,11 +144,19 @@ class KeyValueBucket:
                     await watcher.stop()  # type: ignore[no-untyped-call]
         return sorted(found)
 
+    async def created_us(self) -> int:
+        """When the bucket was made, in microseconds of Unix time. One that was made anew under its name has another."""
+        async with self._translated("asked about"):
+            status = await (await self._bucket()).status()
+            created = status.stream_info.created
+            return 0 if created is None else round(created.timestamp() * 1_000_000)
+
     async def watch(self, pattern: str = ">") -> AsyncGenerator[Entry | None, None]:
         """What is there now, then None once, then every change as it comes; ends with its iterator.
 
         `pattern` is a key with the wildcards of subjects. After the connection was lost it goes on with what changed
-        meanwhile, of each key the newest revision.
+        meanwhile, of each key the newest revision. Raises `Unavailable` where the bucket was made anew: its revisions
+        begin again.
         """
         if _PATTERN.fullmatch(pattern) is None or len(pattern) > KEY_CHARACTERS:
             raise ConfigurationError("pattern", f"{pattern[:80]!r} is no pattern of keys", "a key with `*` and `>`")
@@ -163,19 +173,25 @@ class KeyValueBucket:
     async def _entries(self, pattern: str) -> AsyncGenerator[Entry | None, None]:
         """What is there, None, and every change; all over again whenever the connection came back.
 
-        nats-py's watcher does not notice that the server has forgotten its consumer.
+        nats-py's watcher does not notice that the server has forgotten its consumer, or that the bucket is another one.
         """
-        again = asyncio.Event()
+        again, loop = asyncio.Event(), asyncio.get_running_loop()
         unobserve = self._jetstream.connection.observe(
             lambda event: again.set() if event is ConnectionEvent.RECONNECTED else None
         )
         try:
+            made = await self.created_us()
             while True:
                 again.clear()
+                await self._require(made)
+                looked = loop.time()
                 async with self._translated("watched in"):
                     watcher = await (await self._bucket()).watch(pattern)
                 try:
                     while not again.is_set():
+                        if loop.time() - looked >= CHECK_S:
+                            await self._require(made)
+                            looked = loop.time()
                         try:
                             found = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]
                         except NatsTimeout:
@@ -186,6 +202,10 @@ class KeyValueBucket:
                         await watcher.stop()  # type: ignore[no-untyped-call]
         finally:
             unobserve()
+
+    async def _require(self, made_us: int) -> None:
+        if await self.created_us() != made_us:
+            raise Unavailable(f"the key-value bucket {self.name} was made anew. Fix: watch it again", bucket=self.name)
 
     def _check(self, key: str, value: bytes) -> None:
         check_key(key)

@@ -35,12 +35,12 @@ def named_objects(connection: Connection, name: str) -> NamedObjects:
 class NamedKeyValue:
     """A `KeyValue`."""
 
-    __slots__ = ("_bucket", "create", "delete", "keys", "put", "update")
+    __slots__ = ("_bucket", "create", "created_us", "delete", "keys", "put", "update")
 
     def __init__(self, bucket: KeyValueBucket) -> None:
         self._bucket = bucket
         self.put, self.create, self.update = bucket.put, bucket.create, bucket.update
-        self.delete, self.keys = bucket.delete, bucket.keys
+        self.delete, self.keys, self.created_us = bucket.delete, bucket.keys, bucket.created_us
 
     async def get(self, key: str) -> KeyValueEntry | None:
         """The newest revision."""

@@ -80,10 +80,14 @@ class KeyValue(Protocol):
     ) -> list[str]:
         """The keys that begin with `prefix` and that `accept` takes, sorted. Raises `TooLarge` for more than `most`."""
 
+    async def created_us(self) -> int:
+        """When the bucket was made, in microseconds of Unix time. One that was made anew under its name has another."""
+
     def watch(self, pattern: str = ">") -> AsyncGenerator[KeyValueEntry | None, None]:
         """What is there now, then None once, then every change as it comes. `pattern` as in subjects.
 
-        Close it (`contextlib.aclosing`) when you have seen enough.
+        Raises `Unavailable` where the bucket was made anew, since its revisions begin again. Close it
+        (`contextlib.aclosing`) when you have seen enough.
         """
 
 

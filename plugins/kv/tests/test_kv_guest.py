@@ -180,6 +180,33 @@ async def test_watches_come_back_and_go_on_where_they_were(
         assert await actor.get_state() == 2
 
 
+async def test_a_bucket_that_was_made_anew_is_watched_from_its_beginning(
+    spawn: Any, bucket: Any, client: Any, handlers: Any, tmp_path: Path, theater_server: Any, monkeypatch: Any
+) -> None:
+    for interval in ("LOOK_S", "CHECK_S"):
+        monkeypatch.setattr(f"theater_bus.bus.key_value.{interval}", 0.05)
+    name, jetstream = bucket._name, client.jetstream()
+    options: dict[str, Any] = {"data_dir": tmp_path, "namespace": f"kv-{name}", "server": theater_server}
+
+    async def anew(value: bytes) -> None:
+        await jetstream.delete_key_value(name)
+        await (await jetstream.create_key_value(bucket=name)).put("a", value)
+
+    async with running_host(Kv, handlers, **options) as host:
+        _, actor = await spawn(host=host, chain="file", buckets=[name])
+        await call(actor, "watch", "w", name, ">")
+        for value in (b"1", b"2", b"3"):
+            await bucket.put("a", value)
+            assert await handlers.got.get() == ("w", "a", value)
+        await anew(b"while it watched")
+        assert await handlers.got.get() == ("w", "a", b"while it watched")
+        await (await jetstream.key_value(name)).put("b", b"next")
+        assert await handlers.got.get() == ("w", "b", b"next")
+    await anew(b"while it was away")
+    async with running_host(Kv, handlers, **options) as host:
+        assert await handlers.got.get() == ("w", "a", b"while it was away")
+
+
 async def test_a_snapshot_of_something_else_is_refused(start_harness: Any) -> None:
     kv = await start_harness(Kv, {"buckets": ["a"]})
     assert kv.instance.snapshot() is None

@@ -228,6 +228,27 @@ async def test_a_watcher_goes_on_after_the_server_was_away(
     assert seen == [("a", b"1"), None, ("b", b"2")]
 
 
+async def test_a_watcher_of_a_bucket_that_was_made_anew_is_told(
+    connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for interval in ("LOOK_S", "CHECK_S"):
+        monkeypatch.setattr(f"theater_bus.bus.key_value.{interval}", 0.05)
+    connection = await connect()
+    bucket = KeyValueBucket(connection, name)
+    await bucket.open(create=True)
+    before = await bucket.created_us()
+    assert await bucket.created_us() == before
+    client = await nats.connect(connection.settings.servers[0])
+    watched = bucket.watch()
+    assert await anext(watched) is None
+    await client.jetstream().delete_key_value(name)
+    await client.jetstream().create_key_value(bucket=name)
+    with pytest.raises(Unavailable, match=f"bucket {name} was made anew"):
+        await anext(watched)
+    assert await bucket.created_us() > before
+    await client.close()
+
+
 async def back(connection: Connection) -> None:
     """Wait until the connection is there again."""
     async with asyncio.timeout(20):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,12 +25,15 @@ AGAIN_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What is watched under a name; `revision` is the newest one that the actor knows."""
+    """What is watched under a name; `revision` is the newest one that the actor knows, of the bucket that was made at
+    `made_us` (0: not known yet).
+    """
 
     name: str
     bucket: str
     pattern: str
     revision: int = 0
+    made_us: int = 0
 
     def plain(self) -> dict[str, Any]:
         """As a snapshot keeps it."""
@@ -66,7 +69,7 @@ class Watching:
         """The watch with the newest revision up to which the actor has handled all."""
         waiting = [*self._calls, *(one.revision for one in self._behind.values())]
         known = min(self._known, min(waiting, default=self._known + 1) - 1)
-        return Watch(self._watch.name, self._watch.bucket, self._watch.pattern, known)
+        return replace(self._watch, revision=known)
 
     def start(self) -> None:
         """Begin to listen."""
@@ -92,6 +95,11 @@ class Watching:
                 await asyncio.sleep(AGAIN_S)
 
     async def _listen(self, bucket: KeyValue) -> None:
+        made_us = await bucket.created_us()
+        if self._watch.made_us not in (0, made_us):
+            # Another bucket of this name: what was known of its revisions says nothing.
+            self._watch, self._known = replace(self._watch, revision=0), 0
+        self._watch = replace(self._watch, made_us=made_us)
         async with aclosing(bucket.watch(self._watch.pattern)) as entries:
             async for entry in entries:
                 if entry is None or entry.revision <= self._watch.revision or not self._allowed(entry.key):
@@ -111,15 +119,16 @@ class Watching:
             entry = self._behind.pop(next(iter(self._behind)))
             params = [self._watch.name, shown(self._watch.bucket, entry)]
             self._calls[entry.revision] = None
-            call = self._queue.put(HANDLE, params, partial(self._handled, entry.revision))
+            call = self._queue.put(HANDLE, params, partial(self._handled, entry.revision, self._watch.made_us))
             if entry.revision in self._calls:  # it is not over already, as one that can never run is
                 self._calls[entry.revision] = call
         self._sending = False
         self._room.set()
 
-    def _handled(self, revision: int, error: ActorError | None) -> None:
+    def _handled(self, revision: int, made_us: int, error: ActorError | None) -> None:
         self._calls.pop(revision, None)
-        self._known = max(self._known, revision)
+        if made_us == self._watch.made_us:
+            self._known = max(self._known, revision)
         if error is not None:
             self._context.report_failure(f"a change of {self._watch.bucket} could not be handled: {error}")
         self._send()
