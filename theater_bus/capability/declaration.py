@@ -70,7 +70,8 @@ class Capability:
     host may set for it (`[capabilities.<name>]` in the host's configuration); each field of that has a default.
     `peer_pact` (like `pact`) declares how other actors and clients reach the instance, see `capability.peer`.
     `earlier` are subclasses with the pact of an earlier version each, for guests that were built against it: an actor
-    gets the first version that has what it imports.
+    gets the first version that has what it imports. `outlives_exit` says that the snapshot also comes back where an
+    actor that had ended is continued (`spawn --continue`), not only where one is recovered.
     """
 
     name: ClassVar[str]
@@ -79,6 +80,7 @@ class Capability:
     Settings: ClassVar[type[Settings]] = Settings
     earlier: ClassVar[tuple[type[Capability], ...]] = ()
     HostSettings: ClassVar[type[BaseModel] | None] = None
+    outlives_exit: ClassVar[bool] = False
 
     def __init__(self, context: Context, settings: Any) -> None:
         self.context = context
@@ -97,6 +99,13 @@ class Capability:
     def restore(self, snapshot: bytes) -> None:
         """Take over what `snapshot` gave, before `start`; the default refuses, since it never gave anything."""
         raise ValueError(f"capability {self.name!r} has no snapshot to restore")
+
+    def recorded(self, function: str, args: list[Any], result: Any) -> None:
+        """A host call since the snapshot, at a recovery before `start`: what it was called with and what it answered.
+
+        Also calls of operations that failed; none that ended without an answer. `result` is the plain value of the
+        declared result, `{"ok": …}` or `{"err": …}` for a `result<T, E>`.
+        """
 
     def undelivered(self, function: str, args: list[Any], error: ActorError) -> None:
         """A send of a function that the pact names in `@queued` was given up; `args` are those of the host call."""

@@ -128,7 +128,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         error = await decided
         if error is not None:
             raise error
-        await spawner.start_capabilities(actor, granted, found.snapshots)
+        await spawner.start_capabilities(actor, granted, found)
         families.place(actor, genesis.parent_actor)
         await _resend(actor, store, found)
         await host.roster.admit(actor, paused=found.phase == "paused")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from time import time, time_ns
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
@@ -31,10 +30,12 @@ from theater_bus.host.journal import Journal
 from theater_bus.host.operation import Operation
 from theater_bus.host.outbox import Outbox
 from theater_bus.host.package import ActorType, FunctionEntry, Package, make_actor_type, read_package
+from theater_bus.host.recalling import recall, snapshot_of
 from theater_bus.plugins import bounded
 from theater_bus.telemetry import ActorAttributes
 
 if TYPE_CHECKING:
+    from theater_bus.core.chain.restore import RecoveredActor
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.host import Host
     from theater_bus.plugins import CapabilityType
@@ -177,7 +178,7 @@ class Spawner:
             type_ = self.type_of(package, manifest, actor_id)
             granted = self.granted(type_, ALL if parent is None else parent.grants)
             self._tell_cuts(actor_id, request.manifest, granted)
-            origin, state = await self._origin(actor_id, request, type_)
+            past, origin, state = await self._origin(actor_id, request, type_)
             actor = self._make(actor_id, type_, granted.effective, state)
         except BaseException:
             host.roster.release(actor_id)
@@ -185,7 +186,7 @@ class Spawner:
         try:
             if parent is not None:
                 adopt(parent, actor)
-            await self._start(actor, request, granted, origin)
+            await self._start(actor, request, granted, origin, past)
         except BaseException as error:
             await host.roster.abandon(actor, error)
             if parent is not None:
@@ -263,14 +264,14 @@ class Spawner:
 
     async def _origin(
         self, actor_id: str, request: SpawnRequest, type_: ActorType
-    ) -> tuple[Origin | None, Subtree | None]:
+    ) -> tuple[RecoveredActor | None, Origin | None, Subtree | None]:
         """What the actor goes on from, and its initial state. Raises `ActorExists` for a chain that is kept."""
         store = self._host.archive.files
         kept = None
         if store is not None and type_.manifest.chain.durability == "file":
             kept = next((tail for tail in store.tails() if tail.actor == actor_id and tail.next_seq), None)
         if store is None or kept is None or (kept.exited and request.begin == "fresh"):
-            return None, _initial_state(type_, request)
+            return None, None, _initial_state(type_, request)
         if not kept.exited or request.begin == "new":
             how = "ended" if kept.exited else "could not be recovered"
             raise ActorExists(
@@ -282,7 +283,7 @@ class Spawner:
             raise SpawnRefused("an initial state is given, and --continue takes the last one. Fix: leave one out")
         before = await store.recover(actor_id)
         state = None if before.state is None or type_.state_codec is None else type_.state_codec.check(before.state)
-        return Origin("continue", actor_id, before.incarnation, before.next_seq - 1, before.head), state
+        return before, Origin("continue", actor_id, before.incarnation, before.next_seq - 1, before.head), state
 
     def _make(self, actor_id: str, type_: ActorType, effective: Effective, state: Subtree | None) -> Actor:
         host, manifest = self._host, type_.manifest
@@ -309,7 +310,14 @@ class Spawner:
         host.archive.bound(actor)
         return actor
 
-    async def _start(self, actor: Actor, request: SpawnRequest, granted: Granted, origin: Origin | None) -> None:
+    async def _start(
+        self,
+        actor: Actor,
+        request: SpawnRequest,
+        granted: Granted,
+        origin: Origin | None,
+        past: RecoveredActor | None,
+    ) -> None:
         host, type_ = self._host, actor.type
         await host.archive.keep_origin(actor, request.wasm)
         body = Genesis(
@@ -327,7 +335,7 @@ class Spawner:
         )
         kept: asyncio.Future[ActorError | None] = host.loop.create_future()
         actor.journal.write(time_ns(), body, actor.state, kept.set_result)
-        await self.start_capabilities(actor, granted)
+        await self.start_capabilities(actor, granted, past)
         if origin is None and request.init:
             await self._init(actor, request.path)
         error = await asyncio.shield(kept)  # a cancelled spawn leaves the journal its future
@@ -337,14 +345,17 @@ class Spawner:
             raise request.parent.phases.shutting_down()
         await host.roster.admit(actor)
 
-    async def start_capabilities(
-        self, actor: Actor, granted: Granted, snapshots: Mapping[str, bytes] | None = None
-    ) -> None:
-        """Make and start the actor's capabilities, bind its imports, and run the plugins' `theater_actor_starting`."""
+    async def start_capabilities(self, actor: Actor, granted: Granted, past: RecoveredActor | None = None) -> None:
+        """Make and start the actor's capabilities, bind its imports, and run the plugins' `theater_actor_starting`.
+
+        `past` is what the chain has of an actor that goes on.
+        """
         host = self._host
         for capability in actor.type.capabilities:
-            self._make_capability(actor, capability, granted, (snapshots or {}).get(capability.name))
+            self._make_capability(actor, capability, granted, snapshot_of(capability.cls, past))
         actor.calls = HostCalls(actor, self._bound(actor), host.registry.host_call_middleware)
+        if past is not None:
+            await recall(actor, past, host.archive.store_of(actor).payload)
         for name, instance in actor.capabilities.items():
             try:
                 await bounded(instance.start, CAPABILITY_START_S)

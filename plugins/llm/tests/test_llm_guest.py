@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,15 @@ from aiohttp import web
 
 from theater_bus.core.chain import bodies
 from theater_bus.core.chain.archive import read_archive
+from theater_bus.core.manifest.reading import from_mapping
 from theater_bus.core.values.hashing import interface_hash, subset_hash
 from theater_bus.errors import ActorError, GuestError
+from theater_bus.host.checkpoint import Checkpoints
 from theater_bus.host.replay import Verdict, replay
+from theater_bus.host.spawning import SpawnRequest
 from theater_bus.plugins import compile_capability
 from theater_bus.telemetry import Telemetry, TraceCollector
-from theater_bus.testing import build_guest, guest, running_host
+from theater_bus.testing import RunningHost, build_guest, guest, running_host
 from theater_bus_llm import Llm
 from theater_bus_llm.endpoint import Endpoint, Price
 
@@ -200,6 +205,36 @@ async def test_what_conversations_have_spent_comes_back_with_a_file_actor(
         assert await host.theater.actor("a").call_function("ask", ["two"]) == "y"
         capability: Any = host.host.actors["a"].capabilities["llm"]
         assert capability.left("main")["tokens"] == 1_000_000 - 2 * 15
+
+
+def left_of(host: RunningHost) -> Any:
+    """What is left for the conversation."""
+    capability: Any = host.host.actors["a"].capabilities["llm"]
+    return capability.left("main")
+
+
+async def test_what_no_checkpoint_knows_is_charged_after_a_crash_and_an_end_is_no_new_budget(
+    start_model: Any, operator: Operator, tmp_path: Path, theater_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Checkpoints, "wanted", lambda self: None)
+    model = await start_model()
+    first, crashed = tmp_path / "first", tmp_path / "crashed"
+    options: dict[str, Any] = {"installed": ["llm"], "namespace": "crashed", "config": operator(model)}
+    async with running_host(server=theater_server, data_dir=first, **options) as host:
+        actor = await host.spawn(GUEST, id="a", chain={"durability": "file"})
+        for word in ("x", "y"):
+            model.say(word)
+            await actor.call_function("ask", [word])
+        left = left_of(host)
+        assert left["tokens"] == 1_000_000 - 2 * 15
+        shutil.copytree(first, crashed)
+    async with running_host(server=theater_server, data_dir=crashed, **options) as host:
+        assert left_of(host) == left
+        await host.theater.actor("a").shutdown(wait=True)
+        tables = tomllib.loads(GUEST.manifest_text) | {"chain": {"durability": "file"}}
+        tables.pop("package", None)
+        await host.host.spawn(SpawnRequest(from_mapping(tables, "the test's"), GUEST.wasm, "a", begin="continue"))
+        assert left_of(host) == left
 
 
 async def test_a_host_that_grants_less_names_the_grant_and_every_chat_is_recorded(

@@ -31,6 +31,7 @@ class Llm(Capability):
 
     name = "llm"
     pact = "llm.pact"
+    outlives_exit = True
     HostSettings = HostSettings
     settings: Settings
 
@@ -80,6 +81,14 @@ class Llm(Capability):
     def restore(self, snapshot: bytes) -> None:
         """Go on with what conversations have spent."""
         self._budget.restore(snapshot)
+
+    def recorded(self, function: str, args: list[Any], result: Any) -> None:
+        """Charge what a call has cost that the snapshot does not know."""
+        if function == "chat" and "ok" in result:
+            usage = result["ok"]["usage"]
+            tokens = usage["prompt-tokens"] + usage["completion-tokens"]
+            self._budget.charge(args[0]["conversation"], tokens, usage["cost-micros"])
+            self._budget.operation_ended()
 
     async def chat(self, request: dict[str, Any]) -> dict[str, Any]:
         """The model's next turn."""
