@@ -67,6 +67,8 @@ class Connection:
         self._mux = ReplyMux(base, asyncio.get_running_loop(), self._late_reply)
         self._inbox: Subscription
         self._echo_denied = False
+        self._echoing = asyncio.Lock()
+        self._next_echo: asyncio.Task[Outcome] | None = None
 
     @classmethod
     async def open(cls, settings: BusSettings, *, instrumentation: Instrumentation = SILENT) -> Self:
@@ -270,12 +272,13 @@ class Connection:
     async def ready(self, timeout_s: float = 5.0) -> None:
         """Return when the server has processed every subscription made before.
 
-        An echo through our own inbox: nats-py's `flush` writes its PING ahead of a SUB that still waits. Raises
-        PermissionDenied for subscriptions that NATS refused, ConnectionLost when no answer comes.
+        An echo through our own inbox: nats-py's `flush` writes its PING ahead of a SUB that still waits. Whoever asks
+        while one is on its way shares the next with the others. Raises PermissionDenied for subscriptions that NATS
+        refused, ConnectionLost when no answer comes.
         """
         if not self._client.is_connected:
             raise self._refusals.not_connected()
-        outcome = None if self._echo_denied else await self._echo(timeout_s)
+        outcome = None if self._echo_denied else await self._shared_echo(timeout_s)
         if outcome is None or outcome is BusFailure.PERMISSION_DENIED:
             # This user may not publish to its own inbox: two round trips, the second behind all that waited.
             self._echo_denied = True
@@ -330,6 +333,18 @@ class Connection:
         await self._lifeline.close()
         self._mux.close()
         await self._roster.close()
+
+    async def _shared_echo(self, timeout_s: float) -> Outcome:
+        """The outcome of an echo that leaves from now on."""
+        if self._next_echo is None:
+            self._next_echo = asyncio.get_running_loop().create_task(self._after_the_last(timeout_s))
+            self._next_echo.add_done_callback(lambda echo: echo.cancelled() or echo.exception())
+        return await asyncio.shield(self._next_echo)
+
+    async def _after_the_last(self, timeout_s: float) -> Outcome:
+        async with self._echoing:
+            self._next_echo = None
+            return await self._echo(timeout_s)
 
     async def _echo(self, timeout_s: float) -> Outcome:
         echoed: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()

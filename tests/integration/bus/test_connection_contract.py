@@ -75,6 +75,30 @@ async def test_ready_means_that_another_connection_reaches_the_subscription(open
         assert (await caller.request_one(subject, b"", timeout_s=5)).data == b"here"
 
 
+async def test_many_who_want_to_be_ready_at_once_share_a_few_echoes(open_connection: Open) -> None:
+    listener, caller = await open_connection(), await open_connection()
+
+    async def reached(number: int) -> bytes:
+        subject = f"contract.together.{number}"
+        listener.subscribe(subject, lambda message: listener.publish(message.reply, b"here"))
+        await listener.ready()
+        return (await caller.request_one(subject, b"", timeout_s=30)).data
+
+    before = listener._client.stats["out_msgs"]
+    assert set(await asyncio.gather(*(reached(number) for number in range(500)))) == {b"here"}
+    assert listener._client.stats["out_msgs"] - before < 600, "500 replies, and some echoes"
+
+
+async def test_who_gives_up_waiting_to_be_ready_takes_nobody_else_along(open_connection: Open) -> None:
+    connection = await open_connection()
+    waiting = [asyncio.create_task(connection.ready()) for _ in range(10)]
+    await asyncio.sleep(0)
+    for one in waiting[::2]:
+        one.cancel()
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [asyncio.CancelledError, type(None)] * 5
+
+
 async def test_a_queue_group_delivers_each_message_to_one_member(open_connection: Open, new_inbox: NewInbox) -> None:
     connection = await open_connection()
     first, second, outside = new_inbox(), new_inbox(), new_inbox()
