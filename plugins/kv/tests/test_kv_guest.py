@@ -145,6 +145,25 @@ async def test_so_many_keys_wait_and_the_rest_stays_with_the_server(
     assert [(await handlers.got.get())[1] for _ in range(20)] == [f"k{number}" for number in range(20)]
 
 
+async def test_so_many_bytes_wait_and_the_rest_stays_with_the_server(
+    spawn: Any, bucket: Any, handlers: Any, eventually: Any
+) -> None:
+    name = bucket._name
+    host, actor = await spawn(buckets=[name], waiting=1, pending_bytes=2_500)
+    await call(actor, "watch", "w", name, ">")
+    await bucket.put("first", bytes(9_000))
+    assert len((await handlers.got.get())[2]) == 9_000
+    await actor.pause()
+    watching = host.host.actors["a"].capabilities["kv"]._watches["w"]
+    for number in range(6):
+        await bucket.put(f"k{number}", bytes([number]) * 1_000)
+    await eventually(lambda: len(watching._behind) == 1 and not watching._room.is_set())
+    await actor.resume()
+    assert [(await handlers.got.get())[1] for _ in range(6)] == [f"k{number}" for number in range(6)]
+    await actor.call_function("list-watches")
+    assert watching._bytes == 0
+
+
 async def test_a_mailbox_that_is_full_loses_no_change(spawn: Any, bucket: Any, handlers: Any, eventually: Any) -> None:
     """Two watches of an actor that takes one call of its capabilities at a time."""
     name = bucket._name

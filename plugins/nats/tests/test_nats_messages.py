@@ -187,6 +187,27 @@ async def test_what_does_not_fit_is_dropped_and_named(spawn: Any, client: Any, h
     assert (await handlers.got.get())["data"] == b"again"
 
 
+async def test_large_messages_are_bounded_together(spawn: Any, client: Any, handlers: Any, eventually: Any) -> None:
+    host, actor = await spawn(subscribe=["flood"], waiting=1, pending_bytes=2_500)
+    await call(actor, "subscribe", "flood", "flood", None)
+    await actor.pause()
+    running = host.host.actors["a"]
+    inbound = running.capabilities["nats"]._inbound
+    for number in range(5):
+        await client.publish("flood", bytes([number]) * 1_000)
+    await client.flush()
+    await eventually(lambda: inbound.dropped == 3)
+    assert "nats.pending_bytes = 2500" in running.failure_note
+    await actor.resume()
+    assert [(await handlers.got.get())["data"][0] for _ in range(2)] == [0, 1]
+    await actor.call_function("list-subscriptions")
+    # One alone is taken however large it is, and nothing of what is over counts.
+    await client.publish("flood", bytes(9_000))
+    assert len((await handlers.got.get())["data"]) == 9_000
+    await actor.call_function("list-subscriptions")
+    assert (inbound._bytes, inbound._sizes, inbound._calls) == (0, {}, {})
+
+
 async def test_a_mailbox_that_is_full_drops_nothing_that_may_wait(
     spawn: Any, client: Any, handlers: Any, eventually: Any
 ) -> None:

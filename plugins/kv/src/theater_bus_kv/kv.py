@@ -40,10 +40,11 @@ class Kv(Capability):
         watches: Annotated[int, NUMBER, Field(ge=0, le=1024)] = 16
         waiting: Annotated[int, NUMBER, Field(ge=1, le=64)] = 16
         pending: Annotated[int, NUMBER, Field(ge=1, le=1_000_000)] = 1024
+        pending_bytes: Annotated[int, NUMBER, Field(ge=1, le=1 << 30)] = 16 * 1024 * 1024
 
     def __init__(self, context: Context, settings: Settings) -> None:
         super().__init__(context, settings)
-        self._bounds = Bounds(settings.waiting, settings.pending)
+        self._bounds = Bounds(settings.waiting, settings.pending, settings.pending_bytes)
         self._buckets: dict[str, KeyValue] = {}
         self._watches: dict[str, Watching] = {}
         self._ending: set[asyncio.Task[None]] = set()

@@ -1,8 +1,8 @@
 """From changes of a bucket to calls of the actor: in order, and of each key that waits only the newest revision.
 
-Invariants: a bounded number of changes is in the mailbox, a bounded number of keys waits behind it, and the rest stays
-with the server; a key's revisions are delivered in their order; a change that the mailbox had no room or time for comes
-again.
+Invariants: a bounded number of changes is in the mailbox, a bounded number of keys waits behind it, of bounded size
+together, and the rest stays with the server; a key's revisions are delivered in their order; a change that the mailbox
+had no room or time for comes again.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """Changes that may be in the mailbox at a time, and keys that may wait behind them."""
+    """Changes that may be in the mailbox at a time, keys that may wait behind them, and bytes of all their values."""
 
     waiting: int
     pending: int
+    pending_bytes: int
 
 
 class Watching:
@@ -59,6 +60,7 @@ class Watching:
         self._behind: dict[str, KeyValueEntry] = {}
         self._queue = CallQueue(context, bounds.waiting)
         self._calls: dict[int, QueuedCall | None] = {}
+        self._bytes = 0
         self._sending = False
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -104,12 +106,21 @@ class Watching:
             async for entry in entries:
                 if entry is None or entry.revision <= self._watch.revision or not self._allowed(entry.key):
                     continue
-                while len(self._behind) >= self._bounds.pending and entry.key not in self._behind:
+                while not self._has_room(entry):
                     self._room.clear()
                     await self._room.wait()
                 # A key that waits keeps its place in the order, with its newest value.
+                self._bytes += _size_of(entry) - _size_of(self._behind.get(entry.key))
                 self._behind[entry.key] = entry
                 self._send()
+
+    def _has_room(self, entry: KeyValueEntry) -> bool:
+        """Whether a change may wait here; one alone may whatever its size."""
+        before = self._behind.get(entry.key)
+        if before is None and len(self._behind) >= self._bounds.pending:
+            return False
+        others = self._bytes - _size_of(before)
+        return not others or others + _size_of(entry) <= self._bounds.pending_bytes
 
     def _send(self) -> None:
         if self._sending:
@@ -119,19 +130,25 @@ class Watching:
             entry = self._behind.pop(next(iter(self._behind)))
             params = [self._watch.name, shown(self._watch.bucket, entry)]
             self._calls[entry.revision] = None
-            call = self._queue.put(HANDLE, params, partial(self._handled, entry.revision, self._watch.made_us))
+            over = partial(self._handled, entry.revision, self._watch.made_us, _size_of(entry))
+            call = self._queue.put(HANDLE, params, over)
             if entry.revision in self._calls:  # it is not over already, as one that can never run is
                 self._calls[entry.revision] = call
         self._sending = False
         self._room.set()
 
-    def _handled(self, revision: int, made_us: int, error: ActorError | None) -> None:
+    def _handled(self, revision: int, made_us: int, size: int, error: ActorError | None) -> None:
         self._calls.pop(revision, None)
+        self._bytes -= size
         if made_us == self._watch.made_us:
             self._known = max(self._known, revision)
         if error is not None:
             self._context.report_failure(f"a change of {self._watch.bucket} could not be handled: {error}")
         self._send()
+
+
+def _size_of(entry: KeyValueEntry | None) -> int:
+    return 0 if entry is None else len(entry.key) + len(entry.value or b"")
 
 
 def shown(bucket: str, entry: KeyValueEntry) -> dict[str, Any]:

@@ -51,12 +51,13 @@ class Nats(Capability):
         subscriptions: Annotated[int, NUMBER, Field(ge=0, le=1024)] = 16
         waiting: Annotated[int, NUMBER, Field(ge=1, le=64)] = 16
         pending: Annotated[int, NUMBER, Field(ge=1, le=65_536)] = 256
+        pending_bytes: Annotated[int, NUMBER, Field(ge=1, le=1 << 30)] = 16 << 20
         deliveries: Annotated[int, NUMBER, Field(ge=1, le=1_000)] = 5
         timeout_ms: Annotated[int, NUMBER, Field(ge=1, le=600_000)] = 30_000
 
     def __init__(self, context: Context, settings: Settings) -> None:
         super().__init__(context, settings)
-        self._inbound = Inbound(context, settings.waiting, settings.pending)
+        self._inbound = Inbound(context, settings.waiting, settings.pending, settings.pending_bytes)
         self._interests: dict[str, Interest] = {}
         self._listening: dict[str, BusSubscription] = {}
         self._consuming: dict[str, Consuming] = {}
