@@ -7,9 +7,9 @@ import asyncio
 
 from rich.console import Console
 
-from tests.bench import calls, children, components, engine, idle, languages, rpc, tcp, timers
+from tests.bench import calls, children, components, engine, idle, languages, large, rpc, tcp, timers
 
-PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp", "components", "languages"]
+PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp", "components", "languages", "large"]
 
 
 async def main() -> None:
@@ -33,6 +33,8 @@ async def main() -> None:
         await components.run(console, *((3, 100, 100) if options.quick else (9, 300, 1_000)))
     if "languages" in parts:
         await languages.run(console, options.quick)
+    if "large" in parts:
+        await large.run(console, (1,) if options.quick else (1, 8), rounds=5)
     if "idle" in parts:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
     if "tcp" in parts:
