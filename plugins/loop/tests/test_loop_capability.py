@@ -151,3 +151,11 @@ async def test_what_is_restored_goes_on_and_the_end_of_the_actor_leaves_nothing(
     await other.instance.stop()
     assert waiting(other) == []
     assert other.instance._running.handle is None
+
+
+async def test_a_restored_value_that_is_granted_no_more_ends_the_loop(start_harness: Any) -> None:
+    loop = await start_harness(Loop, {"value_bytes": 3}, snapshot=b"four")
+    (why,) = loop.context.failures
+    assert "the loop ended after 0 iterations: a value of 4 bytes is longer than the grant loop.value_bytes = 3" in why
+    assert (waiting(loop), loop.instance.snapshot()) == ([], None)
+    await loop.call("start-loop", b"abc")

@@ -96,9 +96,15 @@ class Loop(Capability):
     # -- its life ------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Go on with what was restored."""
-        if self._running is not None:
-            self._arm(self._running)
+        """Go on with what was restored, if the grants still allow it."""
+        running = self._running
+        if running is None:
+            return
+        wrong = self._too_long(running.value)
+        if wrong:
+            self._fail(running, wrong)
+        else:
+            self._arm(running)
 
     async def stop(self) -> None:
         """Iterate no more."""
