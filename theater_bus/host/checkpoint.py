@@ -18,12 +18,10 @@ if TYPE_CHECKING:
     from theater_bus.core.chain.layout import Payload
     from theater_bus.host.actor import Actor
 
-__all__ = ["ABI", "EVERY_NS", "EVERY_OPERATIONS", "Checkpoints"]
+__all__ = ["EVERY_NS", "EVERY_OPERATIONS", "Checkpoints"]
 
 log = logging.getLogger("theater_bus.host")
 
-ABI: Final = "pack/2"
-"""The ABI version of Pack packages, as genesis and checkpoints record it."""
 EVERY_OPERATIONS: Final = 1_024
 EVERY_NS: Final = 300 * 1_000_000_000
 
@@ -79,7 +77,7 @@ class Checkpoints:
             package=type_.package.sha256,
             manifest=type_.manifest.digest,
             grants=actor.grants.digest,
-            abi=ABI,
+            abi=type_.package.abi,
             inline_max=writer.inline_max,
             state=None if actor.state is None else actor.state.standalone(),
             window=self._window(),

@@ -60,6 +60,11 @@ class Package:
         return isinstance(self.module, Component)
 
     @property
+    def abi(self) -> str:
+        """How the guest is called, with the version, as genesis and checkpoints record it."""
+        return "component/0.2" if self.is_component else "pack/2"
+
+    @property
     def sha256(self) -> bytes:
         """Digest of the module's bytes, 32 bytes."""
         return bytes.fromhex(self.module.sha256)

@@ -22,7 +22,7 @@ from theater_bus.engine import Budget, Limits
 from theater_bus.errors import ActorError, ActorExists, OperationTimeout, ShuttingDown, SpawnRefused
 from theater_bus.host.actor import Actor
 from theater_bus.host.actor_context import ActorContext
-from theater_bus.host.checkpoint import ABI, Checkpoints
+from theater_bus.host.checkpoint import Checkpoints
 from theater_bus.host.granting import Granted, grant
 from theater_bus.host.host_call import HostCalls
 from theater_bus.host.household import adopt, household_of, make_room
@@ -328,7 +328,7 @@ class Spawner:
             granted.grants.digest,
             None if actor.state is None else actor.state.standalone(),
             host.engine_name,
-            ABI,
+            type_.package.abi,
             type_.manifest.chain.inline_max,
             None if request.parent is None else request.parent.identity.id,
             origin,

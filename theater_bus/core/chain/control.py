@@ -58,7 +58,7 @@ class Version(Record):
     package: Annotated[bytes, DIGEST, "SHA-256 of the module"]
     manifest: Annotated[bytes, DIGEST, "SHA-256 of the manifest"]
     grants: Annotated[bytes, DIGEST, "SHA-256 of the effective grants"]
-    abi: Annotated[str, TEXT, "ABI version of the package"]
+    abi: Annotated[str, TEXT, "how the package is called, with the version: `pack/2` or `component/0.2`"]
 
 
 @dataclass(frozen=True, slots=True)
