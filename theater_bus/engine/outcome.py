@@ -62,10 +62,11 @@ _PAGE: Final = 65536
 class GuestFailure:
     """Why a call has no result. The instance is gone; its partial writes are never seen.
 
-    `reason` is one of the trap names (`unreachable`, `out-of-bounds`, `stack-overflow`, …), `invalid-value` or
-    `invalid-handle` for what a component must not pass, a limit (`cpu-limit`, `memory-limit`, `result-limit`, of a
-    component `copy-limit`), `host-call` when a host function raised (then `exception` is what it raised), or
-    the word given to `Instance.cancel`. `backtrace` is wasmtime's text, empty where there is none.
+    `reason` is one of the trap names (`unreachable`, `out-of-bounds`, `stack-overflow`, …); for what a component must
+    not pass `invalid-value` (its result), `invalid-argument` (of a host function) or `invalid-handle`; a limit
+    (`cpu-limit`, `memory-limit`, `result-limit`, of a component `copy-limit` and `node-limit`); `host-call` when a host
+    function raised (then `exception` is what it raised); or the word given to `Instance.cancel`. `backtrace` is
+    wasmtime's text, empty where there is none.
     """
 
     reason: str
@@ -105,6 +106,8 @@ def failure_of_text(text: str) -> GuestFailure:
     head, _, cause = text.partition("Caused by:")
     message = (cause or head).strip()
     reason = next((reason for words, reason in _WORDS if words in message), "trap")
+    if cause and reason == "invalid-value":
+        reason = "invalid-argument"  # only what is found while the guest runs has a backtrace
     message = message.rpartition("wasm trap: ")[2]
     if reason == "copy-limit":
         message += _PARTS

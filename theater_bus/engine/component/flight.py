@@ -96,7 +96,7 @@ class ComponentFlight(Flight):
         try:
             output = self._crossing.lift_result(self._results, self._passage)
         except TooMuch as refused:
-            self._end_failed(GuestFailure("result-limit", f"the result: {refused}"))
+            self._end_failed(GuestFailure(refused.reason, f"the result: {refused}"))
             return True
         self._release()
         self._end(CallResult(0, output, None, self.cpu_ns, self.slices, self.promoted))

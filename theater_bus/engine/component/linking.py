@@ -77,7 +77,8 @@ class ComponentCallbacks:
             data = crossing.lift_params(args, passage)
             instance.ask = ComponentAsk(which, crossing, data, results)
         except TooMuch as refused:
-            self._fault(context, GuestFailure("host-call", f"a host call's argument: {refused}"))
+            reason = "invalid-argument" if refused.reason == "node-limit" else "host-call"
+            self._fault(context, GuestFailure(reason, f"a host call's argument: {refused}"))
         except BaseException as problem:  # noqa: BLE001 - nothing may be raised into C
             self._fault(context, GuestFailure("host-call", f"the host could not take the call: {problem!r}"))
 

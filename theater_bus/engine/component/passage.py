@@ -16,7 +16,11 @@ __all__ = ["Passage", "TooMuch"]
 
 
 class TooMuch(Exception):
-    """A guest hands over more than is taken from it; the text says what and how much is allowed."""
+    """A guest hands over more than is taken from it: the text says what and how much is allowed, `reason` the limit."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        super().__init__(text)
 
 
 class Passage:
@@ -58,10 +62,10 @@ class Passage:
         """A list with so many items is about to be read. Raises `TooMuch`."""
         self._nodes_left -= nodes
         if self._nodes_left < 0:
-            raise TooMuch(f"more than {self.max_nodes:,} values in lists are not read (decode_nodes)")
+            raise TooMuch("node-limit", f"more than {self.max_nodes:,} values in lists are not read (decode_nodes)")
 
     def measure(self, size: int) -> None:
         """So many bytes of text or of a primitive list are about to be read. Raises `TooMuch`."""
         self.bytes_left -= size
         if self.bytes_left < 0:
-            raise TooMuch(f"more than {self.max_bytes:,} bytes are not read (result_bytes)")
+            raise TooMuch("result-limit", f"more than {self.max_bytes:,} bytes are not read (result_bytes)")

@@ -29,7 +29,7 @@ from theater_bus.engine import (
     Limits,
 )
 from theater_bus.errors import ActorError, FunctionNotFound
-from theater_bus.host.failure import of_message, of_result
+from theater_bus.host.failure import code_of, of_message, of_result
 from theater_bus.host.front import handles_of
 from theater_bus.host.package import FunctionEntry, Package, read_package
 from theater_bus.plugins import unversioned
@@ -206,7 +206,9 @@ def _ended(entry: FunctionEntry, result: CallResult) -> Ended | None:
 
 
 def _failed(failure: GuestFailure) -> Ended | None:
-    return None if isinstance(failure.exception, Stopped) else Failed("guest-trap", failure.reason)
+    if isinstance(failure.exception, Stopped):
+        return None
+    return Failed(*code_of(failure))
 
 
 def _nobody(interface: str, function: str, data: bytes) -> bytes:

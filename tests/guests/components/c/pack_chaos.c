@@ -1,5 +1,6 @@
 // The chaos of ../chaos/chaos.pact, as a component. A component has no status beside its result, and its host reads a
-// result by the declared type: `fail`, `wrong` and the kinds of `garbage` that only bytes can be just trap.
+// result by the declared type: `fail` and the kinds of `garbage` that only bytes can be just trap, and all that can be
+// `wrong` is which side of the result it is.
 #include "canonical.h"
 
 enum { TRAP_UNREACHABLE, TRAP_DIVIDE, TRAP_OUTSIDE, TRAP_NULL_CALL, TRAP_WRONG_CALL, TRAP_RECURSION };
@@ -26,6 +27,11 @@ static answer *keep(u64 state, u64 value) {
     result.failed = 0;
     result.ok.state = state;
     result.ok.value = value;
+    return &result;
+}
+
+static answer *neither(u64 state) {
+    keep(state, 1)->failed = 77;
     return &result;
 }
 
@@ -108,7 +114,7 @@ EXPORT("garbage") answer *garbage(u64 state, u32 kind) {
     case GARBAGE_OVERFLOWING: return (answer *)0xfffffff0u;
     case GARBAGE_PAST_END: return (answer *)(end - 8);
     case GARBAGE_HUGE: return refuse_with((text){(const u8 *)16, 0xffffffffu});
-    case GARBAGE_NOISE: keep(state, 1)->failed = 77; return &result;
+    case GARBAGE_NOISE: return neither(state);
     case GARBAGE_LOST_MESSAGE: return refuse_with((text){end, 64});
     case GARBAGE_BAD_MESSAGE: return refuse_with((text){bad, sizeof bad - 1});
     }
@@ -116,8 +122,8 @@ EXPORT("garbage") answer *garbage(u64 state, u32 kind) {
 }
 
 EXPORT("wrong") answer *wrong(u64 state, u32 kind) {
-    (void)state, (void)kind;
-    __builtin_trap();
+    (void)kind;
+    return neither(state);
 }
 
 EXPORT("fail") answer *fail(u64 state, const u8 *at, u32 size) {
