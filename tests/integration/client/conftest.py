@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
@@ -24,6 +24,9 @@ from theater_bus.testing.guests import guest
 StartHost = Callable[..., Awaitable[Host]]
 OpenTheater = Callable[..., Awaitable[Theater]]
 Spawn = Callable[..., Awaitable[ActorHandle]]
+
+one_kind = pytest.mark.parametrize("kind", ["module"])
+"""For a test whose subject is not the guest: one kind of guest shows all that there is."""
 
 
 class FakeHost:
@@ -104,12 +107,18 @@ async def theater(open_theater: OpenTheater) -> Theater:
 
 
 @pytest.fixture
-def spawn(host: Host, theater: Theater) -> Spawn:
+def packages(wasm_of: Callable[[str], bytes]) -> Mapping[str, bytes]:
+    """The guests by their names, all of the test's kind; found and built before any loop runs."""
+    return {name: wasm_of(name) for name in ("counter", "chaos", "echo")}
+
+
+@pytest.fixture
+def spawn(host: Host, theater: Theater, packages: Mapping[str, bytes]) -> Spawn:
     """`await spawn("counter", id=…, state=…)`: one of the project's guests, through the client."""
 
     async def spawn_guest(name: str = "counter", manifest: str = "", **options: Any) -> ActorHandle:
-        made = guest(name)
-        return await theater.spawn(manifest or made.manifest_text, package=made.wasm, **options)
+        text = manifest or guest(name).manifest_text
+        return await theater.spawn(text, package=packages[name], **options)
 
     return spawn_guest
 

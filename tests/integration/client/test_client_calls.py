@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic
 from typing import Any
 
@@ -206,7 +206,9 @@ async def test_a_caller_calls_under_its_name(spawn: Spawn, open_theater: Callabl
 
 
 async def test_client_and_host_report_one_trace(
-    start_host: Callable[..., Awaitable[Any]], open_theater: Callable[..., Awaitable[Theater]]
+    start_host: Callable[..., Awaitable[Any]],
+    open_theater: Callable[..., Awaitable[Theater]],
+    packages: Mapping[str, bytes],
 ) -> None:
     collector = TraceCollector()
     providers = [collector.provider("client"), collector.provider("host")]
@@ -215,7 +217,7 @@ async def test_client_and_host_report_one_trace(
         await start_host(telemetry=at_host)
         telemetry = Telemetry(tracer_provider=providers[0])
         theater = await open_theater(telemetry=telemetry)
-        counter = await theater.spawn(guest("counter").manifest_text, package=guest("counter").wasm)
+        counter = await theater.spawn(guest("counter").manifest_text, package=packages["counter"])
         await counter.call.increment(1)
         with pytest.raises(FunctionNotFound):
             await counter.call_function("nothing")

@@ -20,10 +20,20 @@ from theater_bus.testing.guests import guest
 Spawn = Callable[..., Awaitable[ActorHandle]]
 
 
+both_kinds = pytest.mark.parametrize("kind", ["module", "component"])
+
+
+@pytest.fixture
+def kind() -> str:
+    """How events are read does not depend on who caused them. Where whole chains are compared, both kinds do."""
+    return "module"
+
+
 def sequences(events: list[Event]) -> list[int]:
     return [event.seq for event in events]
 
 
+@both_kinds
 async def test_all_events_come_in_order_over_many_pages(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_chain, "PAGE_SEGMENTS", 3)
     counter = await spawn()
@@ -48,6 +58,7 @@ async def test_reading_may_begin_in_the_middle_of_an_operation(spawn: Spawn) -> 
     assert event_hash(segments[0].events[-1]) == segments[0].head
 
 
+@both_kinds
 async def test_following_gives_what_was_and_what_comes_until_the_exit(spawn: Spawn) -> None:
     counter = await spawn()
     await counter.call.increment(1)

@@ -13,6 +13,8 @@ from theater_bus.client import InterfaceHash
 from theater_bus.errors import ActorNotFound, Cancelled, ConfigurationError, NotPaused, Paused, ShuttingDown
 from theater_bus.testing.guests import guest
 
+from .conftest import one_kind
+
 Spawn = Callable[..., Awaitable[ActorHandle]]
 
 
@@ -124,6 +126,7 @@ async def test_terminate_cuts_at_once_and_control_is_answered_meanwhile(spawn: S
     assert caught.value.ran == "rolled-back"
 
 
+@one_kind
 async def test_the_fleet_lists_hosts_and_actors_and_says_where_one_runs(
     spawn: Spawn, theater: Theater, start_host: Callable[..., Awaitable[object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from theater_bus.errors import OperationTimeout, TooLarge, Unavailable
 from theater_bus.host.loan import Loans
 from theater_bus.testing.guests import guest
 
+from .conftest import one_kind
+
 LARGE = "state " * 10_790
 
 
@@ -24,15 +26,15 @@ async def large(
     start_server: Callable[..., Awaitable[Any]],
     start_host: Callable[..., Awaitable[Host]],
     open_theater: Callable[..., Awaitable[Theater]],
+    packages: Mapping[str, bytes],
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[tuple[ActorHandle, Host, Theater]]:
     """An actor whose state just fits the request that brought it, and no answer."""
     server = await start_server(jetstream=getattr(request, "param", True), config="max_payload: 65536")
     host = await start_host(server.url)
-    echo = guest("echo")
-    digest = host.packages.hold(echo.wasm)
+    digest = host.packages.hold(packages["echo"])
     theater = await open_theater(server.url)
-    manifest = echo.manifest_text.replace("echo.wasm", f"sha256:{digest.hex()}")
+    manifest = guest("echo").manifest_text.replace("echo.wasm", f"sha256:{digest.hex()}")
     yield await theater.spawn(manifest, state=LARGE), host, theater
 
 
@@ -55,6 +57,7 @@ async def test_a_large_state_is_fetched_without_the_caller_noticing(
     assert json.loads(data) == LARGE
 
 
+@one_kind
 async def test_what_was_lent_is_taken_back(large: tuple[ActorHandle, Host, Theater]) -> None:
     _, host, theater = large
     objects = theater._session.objects
@@ -78,6 +81,7 @@ async def test_without_an_object_store_a_large_state_is_too_large_and_says_what_
     assert caught.value.details["size_bytes"] > caught.value.details["limit_bytes"] - 1024
 
 
+@one_kind
 async def test_a_state_that_is_gone_each_time_is_unavailable(
     large: tuple[ActorHandle, Host, Theater], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +95,7 @@ async def test_a_state_that_is_gone_each_time_is_unavailable(
         await actor.get_state()
 
 
+@one_kind
 async def test_the_timeout_covers_the_object_store_too(
     large: tuple[ActorHandle, Host, Theater], monkeypatch: pytest.MonkeyPatch
 ) -> None:

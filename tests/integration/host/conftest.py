@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import tomllib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from itertools import count
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import msgpack
 import pytest
@@ -46,6 +46,9 @@ interface peer {
 # Found and built before any loop runs: reading files is no business of a loop.
 SHOWN = {"peer": guest("peer", GUESTS), "counter": guest("counter"), "chaos": guest("chaos"), "echo": guest("echo")}
 _names = count(1)
+ABI = {"module": "pack/2", "component": "component/0.2"}
+one_kind = pytest.mark.parametrize("kind", ["module"])
+"""For a test whose subject ends before a guest is reached: one kind of guest shows all that there is."""
 
 
 def packed(value: object) -> bytes:
@@ -132,8 +135,9 @@ def peer_plugin(gates: Gates) -> ModuleType:
 class Stage:
     """A namespace of the test's own, with hosts, actors and callers in it."""
 
-    def __init__(self, url: str, stack: AsyncExitStack, namespace: str = "") -> None:
+    def __init__(self, url: str, stack: AsyncExitStack, packages: Mapping[str, bytes], namespace: str = "") -> None:
         self.url = url
+        self.packages = packages
         self.namespace = namespace or f"stage-{next(_names)}"
         self.gates = Gates()
         self.plugin = peer_plugin(self.gates)
@@ -168,17 +172,12 @@ class Stage:
         manifest: str = "",
         state: Any = NO_STATE,
         from_json: bool = False,
-        wasm: bytes | None = None,
+        begin: Literal["new", "fresh", "continue"] = "new",
     ) -> Actor:
-        """An actor of a guest; `manifest` is put before the guest's own tables (`[limits] …` belongs into it too).
-
-        `wasm` stands in for the guest's module.
-        """
-        found = SHOWN[guest_name]
-        text = merged(found.manifest_text, manifest)
-        return await host.spawn(
-            SpawnRequest(parse_manifest(text), wasm or found.wasm, actor_id, state, None, from_json)
-        )
+        """An actor of a guest; `manifest` is put before the guest's own tables (`[limits] …` belongs into it too)."""
+        text = merged(SHOWN[guest_name].manifest_text, manifest)
+        wasm = self.packages[guest_name]
+        return await host.spawn(SpawnRequest(parse_manifest(text), wasm, actor_id, state, None, from_json, begin))
 
     def handle(self, actor_id: str) -> ActorHandle:
         """The actor as the client sees it."""
@@ -238,16 +237,16 @@ def _parted(lines: list[str]) -> tuple[list[str], list[str]]:
     return lines[:at], lines[at:]
 
 
-@pytest.fixture(params=["module", "component"])
-def chaos_wasm(request: pytest.FixtureRequest, twin: Callable[[str], bytes]) -> bytes:
-    """The chaos guest, as each kind in turn."""
-    return SHOWN["chaos"].wasm if request.param == "module" else twin("chaos")
+@pytest.fixture
+def packages(kind: str, twin: Callable[[str], bytes]) -> Mapping[str, bytes]:
+    """The guests by their names, all of the test's kind."""
+    return {name: found.wasm if kind == "module" else twin(name) for name, found in SHOWN.items()}
 
 
 @pytest_asyncio.fixture
-async def stage(nats_server: EmbeddedServer) -> AsyncIterator[Stage]:
+async def stage(nats_server: EmbeddedServer, packages: Mapping[str, bytes]) -> AsyncIterator[Stage]:
     """A namespace on the session's server."""
     async with AsyncExitStack() as stack:
-        made = Stage(nats_server.url, stack)
+        made = Stage(nats_server.url, stack, packages)
         await made.open()
         yield made

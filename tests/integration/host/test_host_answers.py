@@ -13,7 +13,7 @@ from theater_bus.core.wire.subjects import Channel
 from theater_bus.core.wire.verb_table import VERBS
 from theater_bus.errors import OperationTimeout, Overloaded, PermissionDenied, SerializationError
 
-from .conftest import SHOWN, Stage, packed
+from .conftest import Stage, one_kind, packed
 
 ASKED: dict[Channel, dict[str, dict[str, Any]]] = {
     Channel.INFO: {
@@ -58,7 +58,7 @@ async def answers(
 
 
 async def test_every_answer_has_exactly_the_fields_that_its_verb_declares(stage: Stage, tmp_path: Path) -> None:
-    (tmp_path / "counter.wasm").write_bytes(SHOWN["counter"].wasm)
+    (tmp_path / "counter.wasm").write_bytes(stage.packages["counter"])
     host = await stage.host(packages_dir=tmp_path)
     for actor_id in ("a", "b"):
         await stage.spawn(host, actor_id, guest_name="counter")
@@ -99,6 +99,7 @@ def fits(type_: str, value: Any) -> bool:
     return name == "plain value" or isinstance(value, kinds[name.split()[0]])
 
 
+@one_kind
 @pytest.mark.parametrize(
     ("envelope", "key"),
     [
@@ -126,6 +127,7 @@ async def test_what_is_for_operations_only_is_refused_by_queries_and_verbs(
     assert (await stage.info("a"))["phase"] == "running"
 
 
+@one_kind
 async def test_a_verb_that_nobody_wants_to_hear_of_is_answered_empty(stage: Stage) -> None:
     host = await stage.host()
     await stage.spawn(host, "a")
@@ -135,6 +137,7 @@ async def test_a_verb_that_nobody_wants_to_hear_of_is_answered_empty(stage: Stag
     assert (await stage.info("a"))["phase"] == "paused"
 
 
+@one_kind
 @pytest.mark.parametrize("late", [{"timeout_ms": 0}, {"timeout_ms": 100}])
 async def test_a_verb_that_expired_on_its_way_is_not_done(stage: Stage, late: dict[str, int]) -> None:
     host = await stage.host()
@@ -146,6 +149,7 @@ async def test_a_verb_that_expired_on_its_way_is_not_done(stage: Stage, late: di
     assert (await stage.info("a"))["phase"] == "running"
 
 
+@one_kind
 async def test_an_outbox_number_is_taken_from_the_host_of_an_actor_only(stage: Stage) -> None:
     host = await stage.host(caller_subjects=True)
     await stage.spawn(host, "a")
@@ -157,6 +161,7 @@ async def test_an_outbox_number_is_taken_from_the_host_of_an_actor_only(stage: S
     assert (await stage.info("a", "state"))["state"] == 1
 
 
+@one_kind
 async def test_a_host_refuses_more_actors_than_its_bound_and_takes_one_again_when_there_is_room(stage: Stage) -> None:
     host = await stage.host(max_actors=2)
     await stage.spawn(host, "a")
@@ -169,6 +174,7 @@ async def test_a_host_refuses_more_actors_than_its_bound_and_takes_one_again_whe
     assert await stage.call("c", "add", 1) == 1
 
 
+@one_kind
 @pytest.mark.parametrize("channel", ["ops", "info"])
 async def test_bare_json_that_cannot_be_read_is_refused_in_bare_json(stage: Stage, channel: str) -> None:
     await stage.spawn(await stage.host(), "a")

@@ -18,9 +18,8 @@ from theater_bus.errors import ActorError, ActorExists, ActorNotFound, Unavailab
 from theater_bus.host import checkpoint
 from theater_bus.host.chain import FileStore
 from theater_bus.host.host import Host
-from theater_bus.host.spawning import SpawnRequest
 
-from .conftest import SHOWN, Stage, eventually, merged, packed
+from .conftest import ABI, SHOWN, Stage, eventually, merged, one_kind, packed
 
 DURABLE = "[chain]\ndurability = 'file'\n"
 
@@ -32,7 +31,7 @@ class Outside:
         self.stage, self.host_id = stage, f"outside-{stage.namespace}"
         self._data, self._packages = folder / "data", folder / "packages"
         self._packages.mkdir()
-        (self._packages / "counter.wasm").write_bytes(SHOWN["counter"].wasm)
+        (self._packages / "counter.wasm").write_bytes(stage.packages["counter"])
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -55,7 +54,7 @@ class Outside:
         self._process.send_signal(number)
 
     async def spawn(self, actor_id: str, manifest: str = DURABLE) -> None:
-        digest = hashlib.sha256(SHOWN["counter"].wasm).hexdigest()
+        digest = hashlib.sha256(self.stage.packages["counter"]).hexdigest()
         fields = {"manifest": merged(SHOWN["counter"].manifest_text, manifest), "package": f"sha256:{digest}"}
         subject = f"theater.{self.stage.namespace}.host.{self.host_id}.spawn"
         await self.stage.ask(subject, packed({"v": 1, "params": {**fields, "id": actor_id}}))
@@ -106,6 +105,7 @@ async def test_after_kill_9_under_load_every_answered_operation_is_there_and_key
     assert "recovered" in [getattr(event.body, "KIND", "") async for event in stage.handle("kept").get_chain()]
 
 
+@one_kind
 async def test_a_full_disk_is_unavailable_and_rolled_back_and_goes_on_when_there_is_room(outside: Outside) -> None:
     stage = outside.stage
     await outside.spawn("a")
@@ -159,11 +159,7 @@ async def test_a_host_that_is_closed_and_opened_again_goes_on(outside: Outside) 
 
 
 async def spawn_kept(stage: Stage, host: Host, actor_id: str = "a", **request: Any) -> None:
-    found = SHOWN["counter"]
-    from theater_bus.core.manifest import parse_manifest
-
-    manifest = parse_manifest(merged(found.manifest_text, DURABLE))
-    await host.spawn(SpawnRequest(manifest, found.wasm, actor_id, **request))
+    await stage.spawn(host, actor_id, guest_name="counter", manifest=DURABLE, **request)
 
 
 async def test_checkpoints_come_every_so_many_operations_and_recovery_reads_from_the_last(
@@ -210,7 +206,7 @@ async def _events(store: FileStore) -> AsyncIterator[Any]:
 
 
 async def test_a_pause_is_followed_by_a_checkpoint_once_the_running_operation_is_acknowledged(
-    stage: Stage, tmp_path: Path
+    stage: Stage, kind: str, tmp_path: Path
 ) -> None:
     host = await stage.host(data_dir=tmp_path)
     actor = await stage.spawn(host, "a", manifest=DURABLE)
@@ -226,7 +222,7 @@ async def test_a_pause_is_followed_by_a_checkpoint_once_the_running_operation_is
     (found,) = [body for body in bodies if isinstance(body, Checkpoint)]
     before = bodies[: bodies.index(found)]
     assert getattr(before[-4], "KIND", "") == "paused"
-    assert found.phase == "paused"
+    assert (found.phase, found.abi) == ("paused", ABI[kind])
     assert actor.type.state_codec is not None
     assert isinstance(found.state, bytes)
     assert actor.type.state_codec.decode(actor.type.state_codec.check(found.state)) == 5
@@ -251,6 +247,7 @@ async def test_an_id_whose_chain_ended_needs_fresh_or_continue(stage: Stage, tmp
     assert (await host.archive.files.verify("a")).problem is None
 
 
+@one_kind
 async def test_an_actor_that_cannot_come_back_hinders_no_other(stage: Stage, tmp_path: Path) -> None:
     host = await stage.host(data_dir=tmp_path)
     await spawn_kept(stage, host, "a")
@@ -270,6 +267,7 @@ def _is(file: Path, name: str) -> bool:
 # -- watching ----------------------------------------------------------------------------------------------------------
 
 
+@one_kind
 async def test_a_watcher_sees_every_event_once_while_its_lease_lives(stage: Stage) -> None:
     host = await stage.host(mode="production", plugins_allow=("peer", "runtime"))
     actor = await stage.spawn(host, "a")
@@ -291,6 +289,7 @@ async def _follow(stage: Stage, seen: list[int]) -> None:
         seen.append(event.seq)
 
 
+@one_kind
 async def test_nothing_is_published_without_a_watcher_nor_after_its_lease(stage: Stage) -> None:
     host = await stage.host(mode="production", plugins_allow=("peer", "runtime"))
     await stage.spawn(host, "a")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -12,17 +11,16 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
-from theater_bus.core.manifest import parse_manifest
 from theater_bus.errors import ChannelClosed
 from theater_bus.host.actor import Actor
-from theater_bus.host.spawning import SpawnRequest
 from theater_bus.telemetry import Telemetry, TraceCollector
 
-from .conftest import SHOWN, Stage, eventually, merged
+from .conftest import Stage, eventually, one_kind
 
 FILE = "[chain]\ndurability = 'file'\n"
 
 
+@one_kind
 async def test_info_and_control_do_not_ride_with_operations(stage: Stage) -> None:
     host = await stage.host()
     await stage.spawn(host, "a")
@@ -61,8 +59,7 @@ async def test_init_does_not_run_again_when_a_chain_goes_on(stage: Stage, tmp_pa
     await stage.spawn(host, "a", manifest=FILE)
     assert await stage.call("a", "add", 4) == 4
     await stage.control("a", "shutdown", wait=True)
-    text = merged(SHOWN["peer"].manifest_text, FILE)
-    await host.spawn(SpawnRequest(parse_manifest(text), SHOWN["peer"].wasm, "a", begin="continue"))
+    await stage.spawn(host, "a", manifest=FILE, begin="continue")
     events = await stage.events("a")
     genesis = [event.seq for event in events if event.type == "genesis"]
     calls: list[Any] = [event.body for event in events if event.type == "call"]
@@ -90,8 +87,7 @@ async def test_a_spawn_is_answered_when_its_genesis_is_kept(
     go_on = Event()
     host.archive.files._writer.submit(go_on.wait)
     try:
-        request = SpawnRequest(parse_manifest(merged(SHOWN["peer"].manifest_text, FILE)), SHOWN["peer"].wasm, "a")
-        spawning = stage.start(host.spawn(replace(request, begin="continue")))
+        spawning = stage.start(stage.spawn(host, "a", manifest=FILE, begin="continue"))
         await eventually(lambda: made and hasattr(made[0], "calls"))
         for _ in range(10):
             await asyncio.sleep(0)

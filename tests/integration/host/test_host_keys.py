@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from theater_bus.errors import Cancelled, GuestError, KeyReused, OperationTimeout
 
-from .conftest import Stage, eventually, packed
+from .conftest import Stage, eventually, one_kind, packed
 
 
 async def test_a_key_repeated_while_running_joins_and_all_get_the_answer(stage: Stage) -> None:
@@ -56,6 +56,7 @@ async def test_a_key_with_other_parameters_is_refused_also_while_it_runs(stage: 
     assert isinstance(await stage.error(stage.call("a", "add", 5, op="k")), KeyReused)
 
 
+@one_kind
 async def test_the_key_of_another_caller_is_another_key(stage: Stage) -> None:
     await stage.spawn(await stage.host(caller_subjects=True), "a")
     assert await stage.call("a", "add.@.alice", 1, op="k") == 1
@@ -66,6 +67,7 @@ async def test_the_key_of_another_caller_is_another_key(stage: Stage) -> None:
     assert (await stage.info("a", "operation", op="k", caller="bob"))["answer"] == {"value": 11}
 
 
+@one_kind
 async def test_names_without_proof_share_one_scope(stage: Stage) -> None:
     await stage.spawn(await stage.host(caller_subjects=False), "a")
     assert await stage.call("a", "add.@.alice", 1, op="k") == 1

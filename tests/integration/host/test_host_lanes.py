@@ -13,7 +13,7 @@ from theater_bus.core.wire.response import decode_reply
 from theater_bus.errors import ActorNotFound, Cancelled, ChannelClosed, OperationTimeout, ShuttingDown
 from theater_bus.host.actor import Actor
 
-from .conftest import Stage, eventually, packed
+from .conftest import Stage, eventually, one_kind, packed
 
 SPIN = "[limits]\ncpu_ms = 60_000\n"
 
@@ -173,6 +173,7 @@ async def test_everything_queued_is_shutting_down(stage: Stage) -> None:
     assert await running == 1
 
 
+@one_kind
 async def test_a_wait_is_answered_once_and_a_second_shutdown_joins_the_first(stage: Stage) -> None:
     await stage.spawn(await stage.host(), "a")
     running = stage.start(stage.call("a", "add-held", 1))
@@ -197,6 +198,7 @@ async def test_a_wait_is_answered_once_and_a_second_shutdown_joins_the_first(sta
     assert isinstance(await stage.error(stage.handle("a").shutdown()), ActorNotFound)
 
 
+@one_kind
 async def test_a_one_way_send_runs_and_a_refused_one_is_counted_and_not_recorded(stage: Stage) -> None:
     actor = await stage.spawn(await stage.host(), "a")
     await stage.handle("a").send("add", [5])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from theater_bus.host.host import Host
 from theater_bus.telemetry import Telemetry
 from theater_bus.telemetry.conformance import LogCollector
 
-from .conftest import Stage, eventually
+from .conftest import Stage, eventually, one_kind
 
+pytestmark = one_kind
 ROLES = ("alice", "observer", "operator", "host", "init")
 FOLDER = Path(__file__).parents[3] / "infra" / "nats"
 OPS = "theater.default.ops"
@@ -70,14 +71,14 @@ class Guarded:
 
 
 @pytest_asyncio.fixture
-async def guarded(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Guarded]:
+async def guarded(monkeypatch: pytest.MonkeyPatch, packages: Mapping[str, bytes]) -> AsyncIterator[Guarded]:
     for role in ROLES:
         monkeypatch.setenv(f"{role.upper()}_PASSWORD", f"{role}-secret")
     server = EmbeddedServer()
     server.reconfigure(f'include "{os.path.relpath(FOLDER, server.store_dir.parent)}/users.conf"')
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(server)
-        made = Guarded(Stage(server.url, stack, "default"), server, stack)
+        made = Guarded(Stage(server.url, stack, packages, "default"), server, stack)
         await made.open()
         yield made
 
@@ -147,7 +148,7 @@ async def test_an_alias_of_a_function_is_refused_not_decoded(guarded: Guarded, a
     assert guarded.state("payments") == 0
 
 
-async def test_an_alias_does_not_slip_past_a_denial_of_its_function() -> None:
+async def test_an_alias_does_not_slip_past_a_denial_of_its_function(packages: Mapping[str, bytes]) -> None:
     config = """authorization { users = [
       {user: host, password: host, permissions: {publish: ">", subscribe: ">"}}
       {user: eve, password: eve, permissions: {
@@ -156,7 +157,7 @@ async def test_an_alias_does_not_slip_past_a_denial_of_its_function() -> None:
     ] }"""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(EmbeddedServer(config=config))
-        stage = Stage(server.url, stack, "default")
+        stage = Stage(server.url, stack, packages, "default")
         await stage.spawn(await stage.host(user="host", password="host"), "payments")
         login = BusSettings(servers=(server.url,), user="eve", password="eve", inbox_prefix="_INBOX.eve")
         eve = await stack.enter_async_context(await Connection.open(login))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 
 import pytest_asyncio
@@ -15,11 +15,11 @@ from .conftest import Stage, eventually
 
 
 @pytest_asyncio.fixture
-async def restartable() -> AsyncIterator[tuple[EmbeddedServer, Stage]]:
+async def restartable(packages: Mapping[str, bytes]) -> AsyncIterator[tuple[EmbeddedServer, Stage]]:
     """A server of the test's own, and a stage on it."""
     async with AsyncExitStack() as stack:
         server = await stack.enter_async_context(EmbeddedServer())
-        stage = Stage(server.url, stack)
+        stage = Stage(server.url, stack, packages)
         await stage.open()
         yield server, stage
 

@@ -18,23 +18,23 @@ from theater_bus.errors import Internal, OperationTimeout, Overloaded
 from theater_bus.host.settings import HostSettings
 from theater_bus.testing import running_host
 
-from .conftest import Stage, eventually, packed
+from .conftest import Stage, eventually, one_kind, packed
 
 BYTES = encode_function("test:echo/plain.bytes")
 
 
-async def test_a_host_s_maxima_cut_what_manifests_ask_for(stage: Stage) -> None:
-    host = await stage.host(max_memory_bytes=1 << 20, max_cpu_ms=40, max_timeout_ms=500)
+async def test_a_host_s_maxima_cut_what_manifests_ask_for(stage: Stage, kind: str) -> None:
+    host = await stage.host(max_memory_bytes=2 << 20, max_cpu_ms=40, max_timeout_ms=500)
     asked = "[limits]\nmemory_bytes = 268_435_456\ncpu_ms = 60_000\ntimeout_ms = 60_000\n"
     await stage.spawn(host, "a", guest_name="chaos", manifest=asked)
     limits = (await stage.info("a", "manifest"))["manifest"]["limits"]
-    assert (limits["memory_bytes"], limits["cpu_ms"], limits["timeout_ms"]) == (1 << 20, 40, 500)
+    assert (limits["memory_bytes"], limits["cpu_ms"], limits["timeout_ms"]) == (2 << 20, 40, 500)
     spun = await stage.error(stage.call("a", "spin"))
     assert isinstance(spun, Internal)
     assert spun.details["reason"] == "cpu-limit"
     ate = await stage.error(stage.call("a", "eat", "trap"))
     assert isinstance(ate, Internal)
-    assert ate.details["reason"] == "memory-limit"
+    assert ate.details["reason"] == ("memory-limit" if kind == "module" else "unreachable")
 
 
 async def test_no_operation_gets_more_time_than_the_host_s_maximum_also_when_its_caller_asks(stage: Stage) -> None:
@@ -49,6 +49,7 @@ async def test_no_operation_gets_more_time_than_the_host_s_maximum_also_when_its
         assert time.monotonic() - started < 5
 
 
+@one_kind
 async def test_heartbeats_come_as_often_as_they_are_set_and_say_what_the_host_has(stage: Stage) -> None:
     host = await stage.host(heartbeat_ms=100, max_actors=7)
     await stage.spawn(host, "a")
@@ -109,7 +110,7 @@ def test_tls_settings_reach_the_bus(tmp_path: Path) -> None:
 
 async def test_payloads_over_inline_max_are_kept_by_digest(stage: Stage) -> None:
     host = await stage.host()
-    await stage.spawn(host, "a", guest_name="echo", manifest="[chain]\ninline_max = 256\n")
+    await stage.spawn(host, "a", guest_name="echo", state="none", manifest="[chain]\ninline_max = 256\n")
     for size in (100, 1000):
         await stage.call("a", BYTES, bytes(size))
     bodies: list[Any] = [event.body for event in await stage.events("a") if event.type == "result"]
@@ -118,7 +119,7 @@ async def test_payloads_over_inline_max_are_kept_by_digest(stage: Stage) -> None
 
 async def test_the_ring_of_a_memory_actor_keeps_its_bytes_and_no_more(stage: Stage) -> None:
     host = await stage.host()
-    await stage.spawn(host, "a", guest_name="echo", manifest="[chain]\nkeep_bytes = 4096\n")
+    await stage.spawn(host, "a", guest_name="echo", state="none", manifest="[chain]\nkeep_bytes = 4096\n")
     for _ in range(10):
         await stage.call("a", BYTES, bytes(1000))
     page = await stage.info("a", "chain")
@@ -129,7 +130,7 @@ async def test_the_ring_of_a_memory_actor_keeps_its_bytes_and_no_more(stage: Sta
 
 async def test_an_operation_that_records_too_much_is_rolled_back(stage: Stage) -> None:
     host = await stage.host()
-    await stage.spawn(host, "a", guest_name="echo", manifest="[limits]\nrecord_bytes = 2048\n")
+    await stage.spawn(host, "a", guest_name="echo", state="none", manifest="[limits]\nrecord_bytes = 2048\n")
     assert await stage.call("a", BYTES, bytes(500)) == bytes(500)
     error = await stage.error(stage.call("a", BYTES, bytes(1500)))
     assert isinstance(error, Internal)
@@ -153,9 +154,10 @@ async def test_capabilities_have_bounds_of_their_own_in_the_mailbox(stage: Stage
     await waiting
 
 
+@one_kind
 async def test_callers_have_a_bound_in_bytes(stage: Stage) -> None:
     host = await stage.host()
-    await stage.spawn(host, "a", guest_name="echo", manifest="[mailbox]\nbytes = 8192\n")
+    await stage.spawn(host, "a", guest_name="echo", state="none", manifest="[mailbox]\nbytes = 8192\n")
     await stage.control("a", "pause")
     waiting = [stage.start(stage.call("a", BYTES, bytes(3000))) for _ in range(2)]
     await eventually(lambda: len(host.actors["a"].mailbox) == 2)

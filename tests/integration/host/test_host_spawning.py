@@ -23,10 +23,10 @@ from theater_bus.errors import (
 from theater_bus.host.host import Host
 from theater_bus.host.spawning import NO_STATE
 
-from .conftest import Stage, eventually, packed, plugin
+from .conftest import ABI, Stage, eventually, one_kind, packed, plugin
 
 
-async def test_init_is_the_first_operation_and_ends_before_anything_is_answered(stage: Stage) -> None:
+async def test_init_is_the_first_operation_and_ends_before_anything_is_answered(stage: Stage, kind: str) -> None:
     host = await stage.host()
     spawning = stage.start(stage.spawn(host, "a", state=904))
     gate = await stage.gates.arrival("held")
@@ -36,8 +36,10 @@ async def test_init_is_the_first_operation_and_ends_before_anything_is_answered(
     await spawning
     assert await stage.call("a", "add", 1) == 905
     events = await stage.events("a")
+    genesis: Any = events[0].body
     call: Any = events[1].body
     assert [event.type for event in events[:4]] == ["genesis", "call", "host-call", "result"]
+    assert genesis.abi == ABI[kind]
     assert (call.function, call.proof) == ("theater:simple/actor.init", "host")
 
 
@@ -71,6 +73,7 @@ async def nothing_left(stage: Stage, host: Host, actor_id: str) -> None:
     assert host.engine.instances == len([one for one in host.actors.values() if one.instance is not None])
 
 
+@one_kind
 async def test_a_plugin_and_a_capability_can_refuse_a_start(stage: Stage) -> None:
     def no(actor: Any) -> None:
         raise ValueError(f"not {actor.id}")
@@ -148,6 +151,7 @@ async def test_a_wrong_initial_state_is_refused_with_its_path(stage: Stage, give
     await nothing_left(stage, host, "a")
 
 
+@one_kind
 async def test_a_missing_initial_state_is_refused(stage: Stage) -> None:
     host = await stage.host()
     error = await stage.error(stage.spawn(host, "a", manifest="initial_state = 'none'\n"))
@@ -176,6 +180,7 @@ async def test_callbacks_and_lifecycle_are_not_callable_from_outside(stage: Stag
     assert not listed & {"theater:simple/actor.init", "test:peer/peer-client.poke"}
 
 
+@one_kind
 async def test_an_id_lives_once_on_a_host_however_many_ask_at_once(stage: Stage) -> None:
     host = await stage.host()
     results = await asyncio.gather(*(stage.spawn(host, "a") for _ in range(5)), return_exceptions=True)
@@ -183,6 +188,7 @@ async def test_an_id_lives_once_on_a_host_however_many_ask_at_once(stage: Stage)
     assert await stage.call("a", "add", 1) == 1
 
 
+@one_kind
 async def test_an_id_lives_once_in_a_namespace_however_many_hosts_start_it_at_once(stage: Stage) -> None:
     hosts = [await stage.host() for _ in range(3)]
     for number in range(8):
@@ -195,9 +201,7 @@ async def test_an_id_lives_once_in_a_namespace_however_many_hosts_start_it_at_on
 
 
 async def test_spawn_over_the_wire_with_what_the_packages_directory_holds(stage: Stage, tmp_path: Any) -> None:
-    from .conftest import SHOWN
-
-    wasm = SHOWN["counter"].wasm
+    wasm = stage.packages["counter"]
     (tmp_path / "c.wasm").write_bytes(wasm)
     host = await stage.host(packages_dir=tmp_path)
     import hashlib
@@ -236,6 +240,7 @@ async def test_a_draining_host_takes_nothing_new_and_lets_what_runs_finish(stage
     assert host.actors == {}
 
 
+@one_kind
 async def test_a_host_whose_id_another_one_has_does_not_start(stage: Stage) -> None:
     first = await stage.host()
     with pytest.raises(ConfigurationError, match=f"a host '{first.id}' runs already"):
