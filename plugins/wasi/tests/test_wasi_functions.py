@@ -367,6 +367,23 @@ async def test_no_path_leads_out_of_a_directory(place: Path, path: str, code: st
         assert await refused(call(AT + "open-at", root, ["symlink-follow"], path, [], ["read"])) == code
 
 
+async def test_places_that_no_file_has_are_errors_of_wasi(place: Path) -> None:
+    most = (1 << 64) - 1
+    async with granted(place) as (directory, _, call):
+        file = await call(f"{AT}open-at", directory, [], "file.txt", [], ["read", "write"])
+        assert await refused(call(f"{AT}read", file, 10, most)) == "invalid"
+        assert await refused(call(f"{AT}write", file, b"x", most)) == "invalid"
+        assert await refused(call(f"{AT}set-size", file, most)) == "invalid"
+        assert (await call(f"{AT}read", file, most, 0))[0] == b"hello"
+        source = call(f"{AT}read-via-stream", file, most)
+        error = refusal(partial(call, "io/streams.[method]input-stream.read", source, 1))
+        assert "last-operation-failed" in error
+        target = call(f"{AT}write-via-stream", file, most)
+        error = refusal(partial(call, "io/streams.[method]output-stream.write", target, b"x"))
+        assert "last-operation-failed" in error
+    assert (place / "file.txt").read_text() == "hello"
+
+
 async def test_links_are_not_made_nor_read(place: Path) -> None:
     async with granted(place) as (root, _, call):
         assert refusal(lambda: call(AT + "symlink-at", root, "/etc", "e")) == "not-permitted"

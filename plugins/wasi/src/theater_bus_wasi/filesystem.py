@@ -7,6 +7,7 @@ neither `..` nor a symbolic link nor a rename in the middle leads out of a direc
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import stat
@@ -53,6 +54,8 @@ def _on_a_thread(function: F) -> F:
             return await asyncio.to_thread(function, self, *args)
         except OSError as error:
             raise CapabilityError(_CODES.get(error.errno or 0, "io")) from error
+        except OverflowError as error:  # an offset or a size that no file can have
+            raise CapabilityError("invalid") from error
 
     return run  # type: ignore[return-value]
 
@@ -333,8 +336,9 @@ class Filesystem(Group):
             raise CapabilityError("not-directory")
         found = []
         for name in sorted(os.listdir(directory.file)):
-            mode = os.stat(name, dir_fd=directory.file, follow_symlinks=False).st_mode
-            found.append({"type": _type(mode), "name": name})
+            with contextlib.suppress(FileNotFoundError):  # gone since
+                mode = os.stat(name, dir_fd=directory.file, follow_symlinks=False).st_mode
+                found.append({"type": _type(mode), "name": name})
         return self.table.put(Entries(found))
 
     @named("wasi:filesystem/types.[method]directory-entry-stream.read-directory-entry")

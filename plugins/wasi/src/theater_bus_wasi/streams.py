@@ -226,8 +226,8 @@ class Streams(Group):
         return room
 
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call a stream; what the operating system refuses is the stream's error."""
+        """Call a stream; what the operating system refuses is the stream's error, also a place that no file has."""
         try:
             return function(*args)
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise CapabilityError({"last-operation-failed": self.table.put(StreamFault(str(error)))}) from error
