@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from hashlib import sha256
 from os import urandom
 from time import monotonic, perf_counter_ns
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
@@ -147,7 +148,9 @@ class ActorHandle:
         """
         upload, ends = None, monotonic() + timeout
         if len(body) > PART_BYTES:
-            upload, body = urandom(16).hex(), bytes(body)
+            body = bytes(body)
+            # A repeat under the same key must be the same request.
+            upload = urandom(16).hex() if key is None else sha256(key.encode() + b"\0" + body).hexdigest()[:32]
             for at in range(0, len(body), PART_BYTES):
                 part = [upload, at, body[at : at + PART_BYTES]]
                 left = max(ends - monotonic(), SHORTEST_S)

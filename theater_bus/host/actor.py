@@ -28,7 +28,6 @@ from theater_bus.engine import CallResult, ComponentInstance, Instance
 from theater_bus.errors import ActorError, Cancelled, OperationTimeout, Unavailable
 from theater_bus.host.answering import answer, refuse
 from theater_bus.host.failure import error_of, of_message, of_result
-from theater_bus.host.front import split_body
 from theater_bus.host.operation import Operation
 from theater_bus.host.queue import Queue
 from theater_bus.host.supervision import Supervision
@@ -241,9 +240,6 @@ class Actor:
             outcome = entry.codec.decode_result(written)
             for one in op.answers:
                 one.prepare(entry, outcome)
-            if entry.front is not None and op.progress is not None:
-                for part in split_body(outcome.plain(entry.decode_nodes))[1]:
-                    op.progress.emit(part)
             state = outcome.state
             if outcome.ok:
                 op.recording.result(now, outcome.value.standalone(), None if state is None else state.standalone())

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from theater_bus.capability import Capability
     from theater_bus.engine import Component
 
-__all__ = ["BODY", "Front", "fronts_of", "handles_of", "split_body"]
+__all__ = ["BODY", "FIRST_PART", "Front", "fronts_of", "handles_of", "split_body"]
 
 BODY: Final = "body"
 """The field of a result that may leave in parts, where it is the last of a record with `list<u8>`."""
 PART_BYTES: Final = 256 * 1024
+FIRST_PART: Final = 1_000_000
+"""The number of a body's first part, above all that is sent while the guest runs: the same for who repeats a request,
+and was told a part of it before.
+"""
 
 
 _FIRST_HANDLE: Final = 0xFFFF_FF00

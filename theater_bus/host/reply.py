@@ -10,7 +10,8 @@ from theater_bus.core.wire.form import Form, answer_form, content_type_of
 from theater_bus.core.wire.request import Request
 from theater_bus.core.wire.response import Encoded, encode_cgrf, encode_error, encode_value, encode_void
 from theater_bus.errors import ActorError, GuestError, TheaterError, TooLarge
-from theater_bus.host.front import BODY, split_body
+from theater_bus.host.front import BODY, FIRST_PART, split_body
+from theater_bus.host.progress import Listener
 
 if TYPE_CHECKING:
     from theater_bus.core.values.codec import Outcome, ValueCodec
@@ -45,15 +46,6 @@ def encode_outcome(entry: FunctionEntry, outcome: Outcome, request: Request) -> 
     return encode_void(form, has_type=has_type)
 
 
-def _without_body(entry: FunctionEntry, outcome: Outcome, request: Request) -> Any:
-    """The result of a front for a caller who has heard its long body in parts."""
-    plain, parts = split_body(outcome.plain(entry.decode_nodes))
-    if request.form is Form.MSGPACK:
-        return plain
-    shown = outcome.json("string" if request.int64_strings else "number", entry.decode_nodes)
-    return {**shown, BODY: {"$bytes": ""}} if parts and isinstance(shown, dict) else shown
-
-
 def send_error(connection: Connection, subject: str, error: ActorError, request: Request) -> None:
     """Publish an error reply; nothing happens without a reply subject."""
     if not subject:
@@ -83,12 +75,13 @@ def refuse(connection: Connection, message: Message, error: ActorError, request:
 class MessageReply:
     """The `Answer` to a request that came as a message."""
 
-    __slots__ = ("_connection", "_encoded", "_request", "subject")
+    __slots__ = ("_connection", "_encoded", "_parts", "_request", "subject")
 
     def __init__(self, connection: Connection, subject: str, request: Request) -> None:
         self._connection = connection
         self._request = request
         self._encoded: Encoded | None = None
+        self._parts: list[Encoded] = []
         self.subject = subject
 
     def prepare(self, entry: FunctionEntry, outcome: Outcome) -> None:
@@ -97,9 +90,7 @@ class MessageReply:
             return
         request = self._request
         if entry.front is not None and request.stream and outcome.ok and request.reply == "value":
-            encoded: Encoded = encode_value(
-                _without_body(entry, outcome, request), request.form, has_type=request.has_type
-            )
+            encoded = self._prepare_parts(entry, outcome)
         elif request.form is Form.MSGPACK and outcome.ok and request.reply == "value" and not request.has_type:
             encoded = encode_value(outcome.plain(entry.decode_nodes))
         else:
@@ -121,7 +112,8 @@ class MessageReply:
             if error is not None:
                 send_error(self._connection, self.subject, error, self._request)
             elif self._encoded is not None:
-                self._connection.publish(self.subject, self._encoded[0], headers=self._encoded[1])
+                for part in (*self._parts, self._encoded):
+                    self._connection.publish(self.subject, part[0], headers=part[1])
         except TheaterError as lost:
             log.warning("a reply could not be sent: %s", lost)
 
@@ -153,6 +145,17 @@ class MessageReply:
             send_error(self._connection, self.subject, error, self._request)
         except TheaterError as lost:
             log.warning("a reply could not be sent: %s", lost)
+
+    def _prepare_parts(self, entry: FunctionEntry, outcome: Outcome) -> Encoded:
+        """The reply of a front without its long body, which is made ready as parts. Raises `TooLarge`."""
+        request = self._request
+        plain, parts = split_body(outcome.plain(entry.decode_nodes))
+        listener = Listener(self._connection, self.subject, request)
+        self._parts = [listener.encode(number, part) for number, part in enumerate(parts, FIRST_PART)]
+        if request.form is not Form.MSGPACK:
+            shown = outcome.json("string" if request.int64_strings else "number", entry.decode_nodes)
+            plain = {**shown, BODY: {"$bytes": ""}} if parts and isinstance(shown, dict) else shown
+        return encode_value(plain, request.form, has_type=request.has_type)
 
     def _check_size(self, name: str, encoded: Encoded) -> None:
         limit = self._connection.max_payload

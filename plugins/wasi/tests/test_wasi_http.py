@@ -19,6 +19,7 @@ from theater_bus.errors import (
     FunctionNotFound,
     HandlerError,
     Internal,
+    KeyReused,
     OperationTimeout,
     Overloaded,
     SpawnRefused,
@@ -105,6 +106,25 @@ async def test_a_long_body_comes_in_parts_and_is_put_together(web: ActorHandle) 
     assert answer.body == body, "longer than any message of the server may be, both ways"
     small = await web.handle_wasi_http_request("POST", path_with_query="/", body=b"small")
     assert small.body == b"small"
+
+
+async def test_who_repeats_a_request_with_its_key_gets_the_whole_answer_again(web: ActorHandle) -> None:
+    body = bytes(range(256)) * 4_000
+    for _ in range(3):
+        answer = await web.handle_wasi_http_request("POST", path_with_query="/", body=body, key="once")
+        assert (answer.status, answer.body) == (201, body)
+    calls = [event async for event in web.get_chain() if isinstance(event.body, Call)]
+    assert len(calls) == 1
+    with pytest.raises(KeyReused):
+        await web.handle_wasi_http_request("POST", path_with_query="/", body=body + b"x", key="once")
+
+
+async def test_two_who_ask_under_one_key_at_once_both_get_the_whole_answer(web: ActorHandle) -> None:
+    body = bytes(range(256)) * 4_000
+    ask = [web.handle_wasi_http_request("POST", path_with_query="/", body=body, key="both") for _ in range(4)]
+    assert [answer.body for answer in await asyncio.gather(*ask)] == [body] * 4
+    calls = [event async for event in web.get_chain() if isinstance(event.body, Call)]
+    assert len(calls) == 1
 
 
 async def test_one_timeout_covers_the_parts_and_the_request(web: ActorHandle) -> None:
