@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from theater_bus.core.values.codec import function_codec, import_codec, tupled_import_codec, value_codec
-from theater_bus.core.values.codec_wit import wit_function, wit_import_codec, wit_type
+from theater_bus.core.values.codec_wit import MAX_JSON_BYTES, wit_function, wit_import_codec, wit_type
 from theater_bus.core.values.types import (
     Case,
     Dynamic,
@@ -26,7 +26,7 @@ from theater_bus.core.values.types import (
     Unit,
     Variant,
 )
-from theater_bus.errors import TypeMismatch
+from theater_bus.errors import TooLarge, TypeMismatch
 
 TREE = Record("tree", (Field("value", Scalar.U8), Field("below", ListOf(SelfRef()))))
 LEAF = {"value": 1, "below": []}
@@ -101,11 +101,34 @@ def test_what_a_component_passes_reaches_the_method_as_the_pacts_value_and_back(
     assert answer.decode(answer.check(codec.encode_result(inside))) == outside
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"$float": 7, "a": 1'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", '{"$float": 7, "a": 1', "NaN", "1e999", '{"a": 1, "a": 2}', '"\\ud800"', "\ufeff1"),
+        *("[" * 100_000, "[" * 65 + "]" * 65),
+    ],
+    ids=range(10),
+)
 def test_text_that_is_no_json_is_a_type_mismatch_of_the_function(text: str) -> None:
     codec = wit_import_codec(function(Dynamic()))
     given = value_codec(TupleOf((Scalar.STRING,))).encode([text]).standalone()
     with pytest.raises(TypeMismatch, match="f: params must hold JSON"):
+        codec.decode_args(given)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (f'"{"x" * MAX_JSON_BYTES}"', r"has 1,048,578 bytes, 1,048,576 are read\. Fix: "),
+        (f"[{'[],' * 30_000}[]]", "more than 20,000 lists, maps or keys"),
+        (f"[{'{},' * 30_000}[]]", "more than 20,000 lists, maps or keys"),
+    ],
+    ids=("long", "lists", "maps"),
+)
+def test_json_that_would_take_long_to_read_is_too_large(text: str, says: str) -> None:
+    codec = wit_import_codec(function(Dynamic()))
+    given = value_codec(TupleOf((Scalar.STRING,))).encode([text]).standalone()
+    with pytest.raises(TooLarge, match=says):
         codec.decode_args(given)
 
 

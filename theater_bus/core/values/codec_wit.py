@@ -34,9 +34,13 @@ from theater_bus.core.values.types import (
     Variant,
 )
 from theater_bus.core.values.wit_types import contains_itself
-from theater_bus.errors import TypeMismatch
+from theater_bus.core.wire.strict import DEFAULT_DEPTH, check_nesting, read_json
+from theater_bus.errors import SerializationError, TooLarge, TypeMismatch
 
 __all__ = ["LooseCodec", "WitImportCodec", "loose_codec", "wit_function", "wit_import_codec", "wit_type"]
+
+MAX_JSON_BYTES = 1 << 20
+"""How much JSON text of one value is read: reading holds up everybody, and a guest has room for much more."""
 
 _Adapter: TypeAlias = Callable[[Any], Any]
 _NOTHING = (Unit(), TupleOf(()))
@@ -84,12 +88,12 @@ class WitImportCodec(ImportCodec):
         found = super().decode_args(data, max_nodes)
         try:
             return [value if take is None else take(value) for take, value in zip(self._take, found, strict=True)]
-        except ValueError as error:
+        except SerializationError as error:
             raise TypeMismatch(
-                f"{self.function.name}: params must hold JSON where the pact says `value`: {error}",
+                f"{self.function.name}: params must hold JSON where the pact says `value`: {error.message}",
                 path="params",
                 expected="JSON text",
-                found=str(error),
+                found=error.message,
             ) from None
 
     def encode_result(self, plain: object) -> bytes:
@@ -138,7 +142,25 @@ def _is_json(type_: Type) -> bool:
 
 def _from_json(type_: Type) -> _Adapter:
     codec = value_codec(type_)
-    return lambda text: codec.decode(codec.encode_json(json.loads(text)))
+
+    def adapt(text: str) -> object:
+        return codec.decode(codec.encode_json(_read(text)))
+
+    return adapt
+
+
+def _read(text: str) -> object:
+    """What JSON text of a guest says. Raises `SerializationError`, and `TooLarge` for what would take long to read."""
+    data = text.encode()
+    if len(data) > MAX_JSON_BYTES:
+        raise TooLarge(
+            f"the JSON text of a `value` has {len(data):,} bytes, {MAX_JSON_BYTES:,} are read. Fix: pass less",
+            size_bytes=len(data),
+            limit_bytes=MAX_JSON_BYTES,
+        )
+    plain = read_json(data, MAX_PLAIN_NODES)
+    check_nesting(plain, DEFAULT_DEPTH, MAX_PLAIN_NODES)
+    return plain
 
 
 def _to_json(type_: Type) -> _Adapter:
