@@ -17,7 +17,7 @@ import pytest
 
 from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.pact import parse
-from theater_bus.core.values.types import ListOf, Scalar, TupleOf
+from theater_bus.core.values.types import Dynamic, ListOf, Scalar, TupleOf
 from theater_bus.errors import (
     ActorError,
     ActorNotFound,
@@ -33,7 +33,8 @@ from theater_bus.host.host import Host
 from theater_bus.plugins import CapabilityType, PluginRegistry
 from theater_bus.testing.guests import build_wat
 from theater_bus.testing.relay import relay_guest
-from theater_bus.testing.suite.samples import hostile_calls, ordinary
+from theater_bus.testing.running import Relay
+from theater_bus.testing.suite.samples import hostile_calls, in_wit, ordinary
 
 from .conftest import OFTEN, Scene
 
@@ -122,6 +123,12 @@ TEXTS = [
     ],
 ]
 
+JSON_TEXTS = [
+    *("", "{", "NaN", "1e999", "[" * 100_000, '{"a":' * 500, '"\\ud800"', '{"a":1,"a":2}', "\ufeff1", "1" * 5000),
+    *('{"$bytes": "!"}', '{"$float": "x"}', "[[]" + ",[]" * 30_000 + "]", f'"{"x" * (2 << 20)}"'),
+]
+"""What is no JSON, or none that is read."""
+
 
 def is_clean(text: str) -> bool:
     """Whether an error tells nothing of the host, and no more than a person reads."""
@@ -138,6 +145,20 @@ def calls(type_: CapabilityType) -> list[tuple[str, list[Any]]]:
         for text in TEXTS if texts else ():
             args = [text if place in texts else ordinary(param.type) for place, param in enumerate(declaration.params)]
             found.append((function.name, args))
+    return found
+
+
+def calls_of_components(type_: CapabilityType) -> list[tuple[str, list[Any]]]:
+    """The same as a component makes them, and hostile JSON where a function takes any value."""
+    found: list[tuple[str, list[Any]]] = []
+    functions = {function.name: function.declaration for function in type_.functions.values()}
+    for name, args in calls(type_):
+        found.append((name, in_wit(functions[name], args)))
+    for name, declaration in functions.items():
+        usual = in_wit(declaration, [ordinary(param.type) for param in declaration.params])
+        for place, param in enumerate(declaration.params):
+            for text in JSON_TEXTS if isinstance(param.type, Dynamic) else ():
+                found.append((name, [*usual[:place], text, *usual[place + 1 :]]))
     return found
 
 
@@ -189,14 +210,16 @@ async def everything(scene: Scene) -> Host:
 
 
 @pytest.mark.parametrize("name", sorted(INSTALLED))
-async def test_hostile_values_get_an_answer_and_cost_nobody_anything(scene: Scene, name: str, tmp_path: Path) -> None:
+async def test_hostile_values_get_an_answer_and_cost_nobody_anything(
+    scene: Scene, relay: Relay, kind: str, name: str, tmp_path: Path
+) -> None:
     type_, host = INSTALLED[name], await everything(scene)
     fallible = {function.name for function in type_.functions.values() if function.fallible}
-    victim = Victim(scene, host, await asyncio.to_thread(relay_guest, type_.cls), name, tmp_path)
+    victim = Victim(scene, host, await asyncio.to_thread(relay, type_.cls), name, tmp_path)
     await victim.spawn()
     late, answered = dict[str, int](), 0
     async with scene.bystander(host):
-        for function, args in calls(type_):
+        for function, args in calls(type_) if kind == "module" else calls_of_components(type_):
             if late.get(function, 0) > 3:
                 continue  # it waits, as it should; and every time for as long as the call may take
             error, said = await victim.call(function, *args)
