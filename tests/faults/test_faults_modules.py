@@ -11,8 +11,8 @@ import pytest
 
 from theater_bus.core.lifecycle import StopReason
 from theater_bus.errors import ActorError, ActorExists, ConfigurationError, SpawnRefused
+from theater_bus.host.catalogue import KEPT_TYPES
 from theater_bus.host.host import Host
-from theater_bus.host.spawning import KEPT_TYPES
 from theater_bus.testing.broken import broken, broken_names
 
 from .conftest import COUNTER, Scene, check, failure, manifest_of, packed
@@ -191,7 +191,7 @@ async def test_what_is_kept_of_packages_and_manifests_that_come_and_go_is_bounde
         actor = await scene.counter(host, "a", f'on_failure = "pause"\n[limits]\ncpu_ms = {number + 1}\n')
         host.stop_actor(actor, StopReason.SHUTDOWN, grace_s=0.0)
         await host.stopped(actor)
-    assert host._spawner.kept_types == KEPT_TYPES
+    assert host.catalogue.kept_types == KEPT_TYPES
 
 
 async def test_a_corrupt_file_in_the_compile_cache_is_replaced(scene: Scene, wasm_of: Any, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from theater_bus.host.archive import Archive
 from theater_bus.host.binding import renew_foreign
 from theater_bus.host.calling import ActorCalls
 from theater_bus.host.capability_bus import Reserved
+from theater_bus.host.catalogue import Catalogue
 from theater_bus.host.children import ActorChildren
 from theater_bus.host.configuration import HostConfiguration
 from theater_bus.host.granting import read_policy
@@ -62,7 +63,8 @@ class Host:
     """Runs actors. Made by `Host.start`; ended by `close`, which stops the actors in order.
 
     Attributes are for reading: `settings`, `engine`, `registry`, `telemetry`, `actors` (by id), `bus`; and the parts
-    that it is made of: `roster` (who lives here), `archive` (what is kept), `packages`, `watching`, `heartbeat`.
+    that it is made of: `roster` (who lives here), `archive` (what is kept), `catalogue` (types of actors), `packages`,
+    `watching`, `heartbeat`.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Host:
             loans=Loans(self.objects),
         )
         self._blocking = ThreadPoolExecutor(settings.blocking_threads, "theater-bus-blocking")
+        self.catalogue = Catalogue(self)
         self._spawner = Spawner(self)
         peers = {function: one.name for one in registry.capabilities.values() for function in one.peers}
         self.calls = ActorCalls(bus.services, self.subjects, self.shared, peers)
@@ -168,7 +171,7 @@ class Host:
         await ask_plugins(self)
         if self.settings.data_dir is not None:
             files = await self.archive.open(self.settings.data_dir, self.settings, self.telemetry)
-            await recover_all(self, self._spawner, files)
+            await recover_all(self, files)
         services = self.bus.services
         host_lane = VerbLane(Channel.HOST, self.id, host_handlers(self), services, self.shared)
         fleet_lane = VerbLane(Channel.FLEET, self.id, fleet_handlers(self), services, self.shared)

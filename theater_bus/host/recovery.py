@@ -20,6 +20,8 @@ from theater_bus.core.values.cgrf import parse
 from theater_bus.errors import ActorError, ChainTampered, SpawnRefused, TheaterError, Unavailable
 from theater_bus.host.actor import Actor
 from theater_bus.host.checkpoint import Checkpoints
+from theater_bus.host.equipping import equip
+from theater_bus.host.granting import grant
 from theater_bus.host.household import complete, rejoin
 from theater_bus.host.journal import Journal
 from theater_bus.host.outbox import Outbox, Send
@@ -28,12 +30,11 @@ from theater_bus.telemetry import ActorAttributes
 if TYPE_CHECKING:
     from theater_bus.host.chain import FileStore
     from theater_bus.host.host import Host
-    from theater_bus.host.spawning import Spawner
 
 __all__ = ["recover_all"]
 
 
-async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
+async def recover_all(host: Host, store: FileStore) -> None:
     """Recover the actors of `store` one after another; one that cannot come back is named and hinders no other.
 
     Children find their parents again, whichever came back first.
@@ -48,7 +49,7 @@ async def recover_all(host: Host, spawner: Spawner, store: FileStore) -> None:
         try:
             recovered = await store.recover(tail.actor)
             if recovered.exited is None:
-                await _recover(host, spawner, store, recovered, families)
+                await _recover(host, store, recovered, families)
         except TheaterError as error:
             if isinstance(error, ChainTampered):
                 host.telemetry.event("chain.corrupt", actor=tail.actor, host=host.id, reason=error.reason)
@@ -91,14 +92,14 @@ class _Families:
             complete(actor)
 
 
-async def _recover(host: Host, spawner: Spawner, store: FileStore, found: RecoveredActor, families: _Families) -> None:
+async def _recover(host: Host, store: FileStore, found: RecoveredActor, families: _Families) -> None:
     genesis = found.genesis or await store.genesis(found.actor)
     wasm = await _object(store, found.package, "package")
     manifest = _manifest(await _object(store, found.manifest, "manifest"))
-    package = await spawner.load(wasm)
-    type_ = spawner.type_of(package, manifest.cut(host.limits), found.actor)
+    package = await host.catalogue.load(wasm)
+    type_ = host.catalogue.type_of(package, manifest.cut(host.limits), found.actor)
     recorded = Grants.from_plain(unpack(await _object(store, found.grants, "grants")))
-    granted = spawner.granted(type_, recorded, recorded=True)
+    granted = grant(type_.capabilities, type_.manifest.capabilities, host.grants, recorded, True)
     host.roster.reserve(found.actor)
     identity = ActorIdentity(found.actor, host.namespace, manifest.name, host.id)
     attributes = ActorAttributes(found.actor, host.namespace, manifest.name, host.id)
@@ -128,7 +129,7 @@ async def _recover(host: Host, spawner: Spawner, store: FileStore, found: Recove
         error = await decided
         if error is not None:
             raise error
-        await spawner.start_capabilities(actor, granted, found)
+        await equip(host, actor, granted, found)
         families.place(actor, genesis.parent_actor)
         await _resend(actor, store, found)
         await host.roster.admit(actor, paused=found.phase == "paused")

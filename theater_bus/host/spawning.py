@@ -4,51 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import OrderedDict
 from dataclasses import dataclass
 from time import time, time_ns
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from theater_bus.capability import ActorIdentity
 from theater_bus.core.chain.bodies import Genesis, Origin
 from theater_bus.core.chain.recording import Limits as RecordLimits
 from theater_bus.core.chain.writer import ChainWriter
-from theater_bus.core.grants import ALL, Effective, Grants
+from theater_bus.core.grants import ALL, Effective
 from theater_bus.core.manifest import Manifest
 from theater_bus.core.manifest.schema import SECTIONS, cuts
 from theater_bus.core.values.subtree import Subtree
 from theater_bus.core.wire.identity import check_name, generate_id, incarnation
-from theater_bus.engine import Budget, Limits
 from theater_bus.errors import ActorError, ActorExists, OperationTimeout, ShuttingDown, SpawnRefused
 from theater_bus.host.actor import Actor
-from theater_bus.host.actor_context import ActorContext
 from theater_bus.host.checkpoint import Checkpoints
+from theater_bus.host.equipping import equip
 from theater_bus.host.granting import Granted, grant
-from theater_bus.host.host_call import HostCalls
 from theater_bus.host.household import adopt, household_of, make_room
 from theater_bus.host.journal import Journal
 from theater_bus.host.operation import Operation
 from theater_bus.host.outbox import Outbox
-from theater_bus.host.package import ActorType, FunctionEntry, Package, make_actor_type, read_package
-from theater_bus.host.recalling import recall, snapshot_of
-from theater_bus.plugins import bounded
+from theater_bus.host.package import ActorType, FunctionEntry
 from theater_bus.telemetry import ActorAttributes
 
 if TYPE_CHECKING:
     from theater_bus.core.chain.restore import RecoveredActor
     from theater_bus.core.values.codec import Outcome
     from theater_bus.host.host import Host
-    from theater_bus.plugins import CapabilityType
 
 __all__ = ["NO_STATE", "SpawnRequest", "Spawner"]
 
-CAPABILITY_START_S = 10.0
-KEPT_TYPES: Final = 256
-"""As many as the engine keeps modules. An actor holds on to its own type, kept or not."""
 NO_STATE: Final = object()
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,48 +82,13 @@ class FutureAnswer:
             self.future.set_result(outcome)
 
 
-class Kept(Generic[K, V]):
-    """The values that were used last, at most `capacity` of them."""
-
-    __slots__ = ("_capacity", "_values")
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._values: OrderedDict[K, V] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def get(self, key: K) -> V | None:
-        """The value, if it is still kept."""
-        value = self._values.get(key)
-        if value is not None:
-            self._values.move_to_end(key)
-        return value
-
-    def put(self, key: K, value: V) -> V:
-        """Keep the value, and let go of the one that was used longest ago."""
-        self._values[key] = value
-        self._values.move_to_end(key)
-        if len(self._values) > self._capacity:
-            self._values.popitem(last=False)
-        return value
-
-
 class Spawner:
-    """Makes actors for one host. Types are made once per package and manifest; those used last are kept."""
+    """Makes actors for one host."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._packages: Kept[str, Package] = Kept(KEPT_TYPES)
-        self._types: Kept[tuple[str, bytes, str], ActorType] = Kept(KEPT_TYPES)
         self._under_way: set[asyncio.Timeout] = set()
         self._fewer = asyncio.Event()
-
-    @property
-    def kept_types(self) -> int:
-        """How many types are kept."""
-        return len(self._types)
 
     async def spawn(self, request: SpawnRequest) -> Actor:
         """Start an actor; returns when its lanes are subscribed. Raises `SpawnRefused`, `ActorExists`, or what `init`
@@ -173,10 +126,11 @@ class Spawner:
         actor_id = check_name(actor_id) if actor_id else generate_id(int(time() * 1000), os.urandom(10))
         host.roster.reserve(actor_id)
         try:
-            package = await self.load(request.wasm)
+            package = await host.catalogue.load(request.wasm)
             await host.roster.check_free(actor_id)
-            type_ = self.type_of(package, manifest, actor_id)
-            granted = self.granted(type_, ALL if parent is None else parent.grants)
+            type_ = host.catalogue.type_of(package, manifest, actor_id)
+            passed_on = ALL if parent is None else parent.grants
+            granted = grant(type_.capabilities, type_.manifest.capabilities, host.grants, passed_on)
             self._tell_cuts(actor_id, request.manifest, granted)
             past, origin, state = await self._origin(actor_id, request, type_)
             actor = self._make(actor_id, type_, granted.effective, state)
@@ -195,18 +149,6 @@ class Spawner:
         if parent is not None:
             household_of(parent).born(actor)
         return actor
-
-    async def load(self, wasm: bytes) -> Package:
-        """The package in these bytes, compiled at most once. Raises `SpawnRefused`."""
-        module = await self._host.engine.load(wasm)
-        package = self._packages.get(module.sha256)
-        if package is None or package.module is not module:
-            package = self._packages.put(module.sha256, read_package(module))
-        return package
-
-    def granted(self, type_: ActorType, parent: Grants, recorded: bool = False) -> Granted:
-        """What an actor of this type may use. Raises `SpawnRefused`, saying what to add where."""
-        return grant(type_.capabilities, type_.manifest.capabilities, self._host.grants, parent, recorded)
 
     def _check_durability(self, manifest: Manifest, parent: Actor | None) -> None:
         durability = manifest.chain.durability
@@ -234,33 +176,6 @@ class Spawner:
         found += [one.text() for one in granted.effective.cuts()]
         if found:
             host.telemetry.event("actor.cut", actor=actor_id, host=host.id, reason="; ".join(found))
-
-    def type_of(self, package: Package, manifest: Manifest, actor_id: str) -> ActorType:
-        """The (kept) type of actors of this package under this manifest; one with metrics of its own has its own.
-
-        Raises `SpawnRefused`.
-        """
-        host = self._host
-        listed = host.telemetry.listed(actor_id)
-        key = (package.module.sha256, manifest.digest, listed)
-        found = self._types.get(key)
-        if found is None or found.package is not package:
-            limits = manifest.limits
-            found = self._types.put(
-                key,
-                make_actor_type(
-                    package,
-                    manifest,
-                    host.registry,
-                    host.telemetry,
-                    host.namespace,
-                    host.middleware,
-                    Limits(limits.memory_bytes, limits.table_elements, limits.result_bytes, limits.decode_nodes),
-                    Budget(cpu_ms=limits.cpu_ms),
-                    listed,
-                ),
-            )
-        return found
 
     async def _origin(
         self, actor_id: str, request: SpawnRequest, type_: ActorType
@@ -335,7 +250,7 @@ class Spawner:
         )
         kept: asyncio.Future[ActorError | None] = host.loop.create_future()
         actor.journal.write(time_ns(), body, actor.state, kept.set_result)
-        await self.start_capabilities(actor, granted, past)
+        await equip(host, actor, granted, past)
         if origin is None and request.init:
             await self._init(actor, request.path)
         error = await asyncio.shield(kept)  # a cancelled spawn leaves the journal its future
@@ -344,51 +259,6 @@ class Spawner:
         if request.parent is not None and request.parent.phases.is_ending:
             raise request.parent.phases.shutting_down()
         await host.roster.admit(actor)
-
-    async def start_capabilities(self, actor: Actor, granted: Granted, past: RecoveredActor | None = None) -> None:
-        """Make and start the actor's capabilities, bind its imports, and run the plugins' `theater_actor_starting`.
-
-        `past` is what the chain has of an actor that goes on.
-        """
-        host = self._host
-        for capability in actor.type.capabilities:
-            self._make_capability(actor, capability, granted, snapshot_of(capability.cls, past))
-        actor.calls = HostCalls(actor, self._bound(actor), host.registry.host_call_middleware)
-        if past is not None:
-            await recall(actor, past, host.archive.store_of(actor).payload)
-        for name, instance in actor.capabilities.items():
-            try:
-                await bounded(instance.start, CAPABILITY_START_S)
-            except TimeoutError:
-                raise SpawnRefused(f"capability {name!r} did not start within {CAPABILITY_START_S:g} s") from None
-            except Exception as error:
-                raise SpawnRefused(f"capability {name!r} did not start: {type(error).__name__}: {error}") from error
-        for result in await host.registry.run("theater_actor_starting", actor=actor.identity):
-            if result.exception is not None:
-                raise SpawnRefused(
-                    f"plugin {result.plugin!r} refused the start: {type(result.exception).__name__}: {result.exception}"
-                ) from result.exception
-
-    def _make_capability(
-        self, actor: Actor, capability: CapabilityType, granted: Granted, snapshot: bytes | None
-    ) -> None:
-        name = capability.name
-        try:
-            context = actor.contexts[name] = ActorContext(actor, name, granted.plain(name))
-            instance = capability.cls(context, granted.settings[name])
-            if snapshot is not None:
-                instance.restore(snapshot)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # nothing is awaited here, so that a cancellation is the capability's own
-            raise SpawnRefused(f"capability {name!r} cannot be made: {type(error).__name__}: {error}") from error
-        actor.capabilities[name] = instance
-
-    def _bound(self, actor: Actor) -> list[Any]:
-        return [
-            (one.function, one.function.bind(actor.capabilities[one.provider], self._host.run_blocking))
-            for one in actor.type.bindings
-        ]
 
     async def _init(self, actor: Actor, path: tuple[str, ...]) -> None:
         entry = actor.type.init
