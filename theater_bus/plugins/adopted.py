@@ -30,7 +30,10 @@ class AdoptedFunction(HostFunction):
         return replace(self, codec=tupled_import_codec(self.declaration), tupled=True)
 
     def bind(self, instance: Capability, run_blocking: RunBlocking) -> BoundFunction:
-        """The callable for the engine. A `CapabilityError` is the `err` of a function that declares one."""
+        """The callable for the engine.
+
+        A `CapabilityError` is the `err` of a function that declares one, and so is an answer of another type.
+        """
         declared, interface, name = self.declaration, self.interface, self.name
         check = function_codec(declared, False).check_params
         is_bare = len(declared.params) == 1 and not self.tupled
@@ -44,14 +47,31 @@ class AdoptedFunction(HostFunction):
             except (TypeMismatch, SerializationError) as error:
                 raise WrongArguments(error) from error
             try:
-                answer = answers.check(await instance.call_import(interface, name, params)).standalone()
+                given = await instance.call_import(interface, name, params)
             except CapabilityError as error:
                 if not self.fallible:
                     raise
-                return self.codec.encode_result({"err": error.value})
+                return self._err(error.value)
+            try:
+                answer = answers.check(given).standalone()
+            except (TypeMismatch, SerializationError) as error:
+                if not self.fallible:
+                    raise
+                return self._err(_unlike(error))
             return ok_value(answer) if self.fallible else answer
 
         return call
+
+    def _err(self, value: Any) -> bytes:
+        """The `err` of a function that declares one; what is no such value is told in words."""
+        try:
+            return self.codec.encode_result({"err": value})
+        except (TypeMismatch, SerializationError) as error:
+            return self.codec.encode_result({"err": _unlike(error)})
+
+
+def _unlike(error: TypeMismatch | SerializationError) -> str:
+    return f"{error.code}: the answer is not of the type that this actor imports: {error.message}"
 
 
 def adopt(interface: str, function: Function) -> AdoptedFunction:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from theater_bus.capability import CapabilityError
 from theater_bus.core.values.codec import value_codec
 from theater_bus.core.values.pact import parse
 from theater_bus.core.values.types import TupleOf
@@ -165,6 +166,33 @@ async def test_only_an_actor_with_the_same_signatures_is_bound(start_host: Any) 
         assert await desk.call_function("is-bound", [CALCULATOR]) is False
         other = await err(desk.call_function("bind", [CALCULATOR, "desk"]))
         assert "has no interface" in other
+
+
+class Changed(Calculator):
+    """A calculator of a later day, whose answers and errors have other types."""
+
+    pact = INTERFACE.replace(
+        "b: s32) -> result<tuple<s32, s32>, string>", "b: s32) -> result<tuple<s32, list<u8>>, u32>"
+    )
+
+    def divide(self, state: int, a: int, b: int) -> Any:
+        if b == 0:
+            raise CapabilityError(404)
+        return [state, b"a/b"]
+
+
+async def test_a_bound_actor_that_is_another_one_meanwhile_answers_with_an_err(start_host: Any) -> None:
+    host = await start_host(Nothing, Calculator, installed=["rpc"], namespace="rpc-changed", host_id="first")
+    other = await start_host(Nothing, Changed, installed=["rpc"], namespace="rpc-changed", host_id="other")
+    place = Place(host, host)
+    calculator, desk = await place.calculator("calc"), await place.desk()
+    assert await desk.call_function("bind", [CALCULATOR, "calc"]) == [{"ok": []}]
+    await calculator.terminate(wait=True)
+    await Place(other, other).calculator("calc", Changed)
+    for b in (2, 0):
+        [answer] = await desk.call_function("divide", [4, b])
+        assert answer["err"].startswith("type-mismatch: the answer is not of the type that this actor imports: ")
+    assert await desk.call_function("last") == 7
 
 
 async def test_imports_that_nobody_grants_are_not_bound(place: Place) -> None:
