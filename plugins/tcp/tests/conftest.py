@@ -100,3 +100,33 @@ async def dial() -> AsyncIterator[Callable[..., Any]]:
     for writer in writers:
         with suppress(ConnectionError, ssl.SSLError):
             await writer.wait_closed()
+
+
+ANYWHERE = {"connect": ["127.0.0.1:*"], "listen": ["127.0.0.1:*"], "connections": 8}
+CLIENT = "theater:simple/tcp-client"
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+
+
+async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def received(tcp: Any, id: str, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = await tcp.call("receive", id, count - len(data))
+        assert more, "the end came early"
+        data += more
+    return data
+
+
+async def listening(tcp: Any, exports: set[str] | None = None) -> tuple[str, str]:
+    """A listener that announces nothing, and its address."""
+    tcp.context.exports = {f"{CLIENT}.on-data", f"{CLIENT}.on-close"} if exports is None else exports
+    id = await tcp.call("listen", "127.0.0.1:0")
+    return id, await tcp.call("local-address", id)
