@@ -26,7 +26,7 @@ __all__ = ["SpanBuffer"]
 CAPACITY = 16_384
 _STEP = 256
 _GATHER_S = 0.05
-_REST_S, _HURRY_S = 0.02, 0.002
+_HURRY_S = 0.002
 _IDLE_S = 1.0
 _FLUSH_EVERY = 512
 _FLUSH_MS = 10_000
@@ -64,11 +64,13 @@ class SpanBuffer:
         if not self._draining.acquire(timeout=max(0.0, timeout_s)):
             return False
         try:
-            drained = self._drain(deadline, paced=False)
+            left = len(self._records)  # more may come all the time
+            while left > 0 and monotonic() < deadline:
+                left -= self._step()
         finally:
             self._draining.release()
         remaining_ms = int((deadline - monotonic()) * 1000)
-        return drained and remaining_ms > 0 and self._pipeline.force_flush(remaining_ms)
+        return left <= 0 and remaining_ms > 0 and self._pipeline.force_flush(remaining_ms)
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Deliver what is left and end the thread; what comes later is dropped and counted."""
@@ -93,26 +95,25 @@ class SpanBuffer:
         while not self._stop.is_set():
             self._awake.wait(_IDLE_S)
             self._awake.clear()
-            if self._records and not self._stop.wait(_GATHER_S):
+            pause_s = _GATHER_S
+            while self._records and not self._stop.wait(pause_s):
                 with self._draining:
-                    finished = self._drain(monotonic() + _FLUSH_MS / 1000, paced=True)
-                if not finished:
-                    self._awake.set()
+                    self._step()
+                pause_s = _GATHER_S if len(self._records) < _STEP else _HURRY_S
 
-    def _drain(self, deadline: float, *, paced: bool) -> bool:
+    def _step(self) -> int:
+        """Deliver what waits, up to a bound; returns how many records.
+
+        To get the GIL costs both sides far more than a span, since the loop gives it up at every guest call, wakes this
+        thread and has it back before this thread runs: few long steps, of a millisecond at most.
+        """
         records = self._records
-        while records:
-            # To get the GIL costs both sides far more than a span, since the loop gives it up at every guest call,
-            # wakes this thread and has it back before this thread runs: few long steps, of a millisecond at most.
-            self._deliver([records.popleft() for _ in range(min(len(records), _STEP))])
-            if self._unflushed >= _FLUSH_EVERY:
-                self._unflushed = 0
-                self._pipeline.force_flush(_FLUSH_MS)
-            if monotonic() > deadline or (paced and self._stop.is_set()):
-                return not records
-            if paced:
-                self._stop.wait(_REST_S if len(records) < _STEP else _HURRY_S)
-        return True
+        taken = [records.popleft() for _ in range(min(len(records), _STEP))]
+        self._deliver(taken)
+        if self._unflushed >= _FLUSH_EVERY:
+            self._unflushed = 0
+            self._pipeline.force_flush(_FLUSH_MS)
+        return len(taken)
 
     def _deliver(self, records: Sequence[Record]) -> None:
         try:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
+from typing import Any
 
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from theater_bus.telemetry import Telemetry, TraceCollector
@@ -144,6 +145,37 @@ def test_a_processor_that_raises_costs_its_span_and_nothing_else() -> None:
     assert buffer.flush(5)
     assert reasons == [(1, "RuntimeError: broken")]
     assert len(collector.spans()) == 1
+    buffer.close()
+    provider.shutdown()
+
+
+def test_a_flush_ends_though_more_comes_all_the_time() -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    lost: list[str] = []
+    buffer = buffer_of(provider, lambda amount, why: lost.append(why), 1_000_000)
+    telemetry = Telemetry(tracer_provider=provider)
+    call_of_many = telemetry.start_call(telemetry.function_spec("f", "default"), "a")
+    assert call_of_many is not None
+    record: Any = call_of_many
+    record.keep = buffer.keep
+    record.end(None)
+
+    class Feeding(SpanProcessor):
+        """For every span that arrives comes another record."""
+
+        arrived = 0
+
+        def on_end(self, span: ReadableSpan) -> None:
+            Feeding.arrived += 1
+            if not buffer._stop.is_set():
+                buffer.keep(record)
+
+    provider.add_span_processor(Feeding())
+    for _ in range(3):
+        assert buffer.flush(60)
+    assert Feeding.arrived >= 3
+    assert lost == []
+    buffer._stop.set()
     buffer.close()
     provider.shutdown()
 
