@@ -104,7 +104,10 @@ async def _interleaved(
             if kind == "host-otlp":
                 os.environ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = await stack.enter_async_context(_sink())
             pid = await stack.enter_async_context(responder(kind, url, ACTORS))
-            theater = await stack.enter_async_context(connect(url, telemetry=telemetry(kind)))
+            reported = telemetry(kind)
+            if reported._provider is not None:
+                stack.callback(reported._provider.shutdown)  # while the sink is still there
+            theater = await stack.enter_async_context(connect(url, telemetry=reported))
             one = _caller(theater, payload, [0])
             many = _caller(theater, payload, list(range(ACTORS)))
             label = LABELS[kind]
