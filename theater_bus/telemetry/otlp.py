@@ -114,6 +114,8 @@ class Encoder:
             pieces += (b"\x22\x08", parent.span_id.to_bytes(8, "big"))
         pieces += (name, _KINDS[span.kind._value_], _TIMES(0x39, span.start_time or 0, 0x41, span.end_time or 0))
         attributes = span._attributes
+        if type(attributes) is not dict and isinstance(attributes, BoundedAttributes) and attributes.dropped:
+            raise _Unusual
         if attributes:
             self._attributes(attributes, pieces)
         code = status.status_code
@@ -122,8 +124,6 @@ class Encoder:
         return b"".join(pieces)
 
     def _attributes(self, attributes: Mapping[str, Any], pieces: list[bytes]) -> None:
-        if type(attributes) is not dict and isinstance(attributes, BoundedAttributes) and attributes.dropped:
-            raise _Unusual
         texts = self._texts
         for key, value in attributes.items():
             kind = value.__class__

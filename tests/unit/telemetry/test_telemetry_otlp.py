@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
+from opentelemetry.sdk.util import BoundedList
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
@@ -46,17 +47,18 @@ moments = st.integers(0, 2**64 - 1)
 def any_span(draw: st.DrawFn) -> ReadableSpan:
     given_attributes: Any = draw(attributes)
     if draw(st.booleans()):
-        given_attributes = BoundedAttributes(2, given_attributes, False)
-    events = st.builds(Event, texts, attributes, moments)
-    links = st.builds(Link, contexts, attributes)
+        given_attributes = BoundedAttributes(draw(st.integers(0, 2)), given_attributes, False)
+    events = draw(st.lists(st.builds(Event, texts, attributes, moments), max_size=1))
+    links = draw(st.lists(st.builds(Link, contexts, attributes), max_size=1))
+    kept = draw(st.none() | st.integers(0, 1))
     return ReadableSpan(
         draw(texts),
         draw(contexts),
         draw(st.none() | contexts),
         draw(st.sampled_from([RESOURCE, Resource({})])),
         given_attributes,
-        tuple(draw(st.lists(events, max_size=1))),
-        tuple(draw(st.lists(links, max_size=1))),
+        tuple(events) if kept is None else BoundedList.from_seq(kept, events),
+        tuple(links) if kept is None else BoundedList.from_seq(kept, links),
         draw(st.sampled_from(SpanKind)),
         None,
         draw(statuses),
@@ -128,6 +130,16 @@ async def test_spans_of_ours_do_not_take_the_long_way(monkeypatch: pytest.Monkey
     assert by_origin(ExportTraceServiceRequest.FromString(encoder.encode(spans))) == by_origin(encode_spans(spans))
     await telemetry.close()
     provider.shutdown()
+
+
+def test_what_was_dropped_is_told_also_where_nothing_is_left() -> None:
+    for given_attributes in (BoundedAttributes(0, {"a": 1}, False), BoundedAttributes(1, {"a": 1, "b": 2}, False)):
+        spans = plain(attributes=given_attributes)
+        assert Encoder().encode(spans) == encode_spans(spans).SerializePartialToString()
+    for events in (BoundedList(0), BoundedList(1)):
+        events.extend([Event("one", {}, 5), Event("two", {}, 6)])
+        spans = plain(events=events)
+        assert Encoder().encode(spans) == encode_spans(spans).SerializePartialToString()
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
