@@ -1,8 +1,8 @@
 """Spans to the provider's batching processors, many at a time.
 
 `on_end` costs a microsecond for each span and processor. A batch goes into the processors' queues at once, as `on_end`
-would have put it there; an SDK whose processors look different inside, a forked process, one that was shut down and a
-queue without room get each span through `on_end`, which knows what to do.
+would have put it there, after an export where there is no room. An SDK whose processors look different inside, a forked
+process, and a processor that was shut down get each span through `on_end`, which knows what to do.
 """
 
 from __future__ import annotations

@@ -120,7 +120,10 @@ class SpanBuffer:
             spans = self._builder.spans(records)
         except Exception:  # noqa: BLE001 - one that cannot be built must not cost the others
             spans = [span for record in records for span in self._one(record)]
-        hand_over(self._pipeline.processors(), spans, self._failed)
+        try:
+            hand_over(self._pipeline.processors(), spans, self._failed)
+        except Exception as error:  # noqa: BLE001 - the thread goes on, whatever an exporter does
+            self._dropped(len(spans), f"{type(error).__name__}: {error}")
         self._unflushed += len(spans)
 
     def _one(self, record: Record) -> Sequence[ReadableSpan]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any
 
+import pytest
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
@@ -146,6 +147,34 @@ def test_a_processor_that_raises_costs_its_span_and_nothing_else() -> None:
     assert reasons == [(1, "RuntimeError: broken")]
     assert len(collector.spans()) == 1
     buffer.close()
+    provider.shutdown()
+
+
+async def test_an_exporter_that_fails_when_it_makes_room_costs_a_batch_and_not_the_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    collector = TraceCollector()
+    provider = TracerProvider(shutdown_on_exit=False)
+    batching = BatchSpanProcessor(collector, max_queue_size=4, max_export_batch_size=4, schedule_delay_millis=3_600_000)
+    provider.add_span_processor(batching)
+    telemetry = Telemetry(tracer_provider=provider)
+    for _ in range(4):
+        call(telemetry)
+    assert await telemetry.flush(10)
+    with monkeypatch.context() as patch:
+
+        def fail(self: BatchSpanProcessor) -> bool:
+            raise RuntimeError("no room")
+
+        patch.setattr(BatchSpanProcessor, "force_flush", fail)
+        for _ in range(5):  # one more than has room
+            call(telemetry)
+        telemetry._buffers[0]._step()
+    assert dropped_spans(telemetry) == 5
+    call(telemetry)
+    assert await telemetry.flush(10)
+    assert len(collector.spans()) >= 5
+    await telemetry.close()
     provider.shutdown()
 
 

@@ -25,6 +25,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, TraceFlags, TraceState
 
 from theater_bus.telemetry import ActorAttributes, Telemetry, TraceCollector, otlp
+from theater_bus.telemetry.environment import configured
 from theater_bus.telemetry.otlp import Encoder, QuickSpanExporter
 
 RESOURCE = Resource({"service.name": "test", "numbers": [1, 2]}, "https://example.com/schema")
@@ -199,6 +200,13 @@ def test_the_pinned_exporter_is_known_inside(sink: Sink) -> None:
     exporter = QuickSpanExporter(sink.endpoint)
     assert exporter._is_known
     exporter.shutdown()
+
+
+def test_processes_of_ours_take_it() -> None:
+    provider: Any = configured("service", "traces", environment={"OTEL_TRACES_EXPORTER": "otlp"}).tracer_provider
+    (processor,) = provider._active_span_processor._span_processors
+    assert type(processor.span_exporter) is QuickSpanExporter
+    provider.shutdown()
 
 
 @pytest.mark.parametrize("compression", [Compression.NoCompression, Compression.Gzip])
