@@ -155,9 +155,9 @@ async def test_revealing_is_in_the_log_of_the_spawn_and_in_the_chain(
 @pytest.mark.parametrize(
     ("tables", "problem"),
     [
-        ({"secrets": {"k": {"value": "pl4nted"}}}, r"config\.secrets\.k\.value: Extra inputs"),
+        ({"secrets": {"k": {"value": "pl4nted"}}}, r"config\.secrets\.k\.value: is no setting"),
         ({"secrets": {"k": "pl4nted"}}, r"config\.secrets\.k: "),
-        ({"k": "pl4nted"}, r"config\.k: Extra inputs"),
+        ({"k": "pl4nted"}, r"config\.k: is no setting"),
         ({"values": {"k": ["pl4nted"]}}, r"config\.values\.k: "),
         ({"secrets": {"k": {}}}, r"exactly one of file and env"),
         ({"secrets": {"k": {"file": "/a", "env": "B"}}}, r"exactly one of file and env"),
