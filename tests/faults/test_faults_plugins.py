@@ -13,7 +13,7 @@ import pytest
 from theater_bus.capability import Capability, Context, hookimpl
 from theater_bus.core.lifecycle import Phase
 from theater_bus.errors import ShuttingDown, SpawnRefused
-from theater_bus.host import spawning, stopping
+from theater_bus.host import equipping, stopping
 from theater_bus.host.actor import Actor
 from theater_bus.host.host import Host
 from theater_bus.plugins.bounded import PluginFailed, bounded
@@ -98,7 +98,7 @@ interface faulty {
 def faulty(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Faulty]]:
     """A class of its own for every test, and short bounds."""
     monkeypatch.setattr(stopping, "CAPABILITY_STOP_S", 0.1)
-    monkeypatch.setattr(spawning, "CAPABILITY_START_S", 0.1)
+    monkeypatch.setattr(equipping, "CAPABILITY_START_S", 0.1)
     monkeypatch.setattr(import_module("theater_bus.plugins.bounded"), "GRACE_S", 0.1)
     release = asyncio.Event()
     yield type("TestFaulty", (Faulty,), {"plan": {}, "release": release, "leaked": [], "made": []})
