@@ -7,6 +7,7 @@ server once, and a client that has been connected reconnects without limit.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ __all__ = ["Callbacks", "close_quietly", "dial"]
 # Above anything that a server accepts in one message (64 MB), so that nats-py never waits for a flush inside publish.
 _HEADROOM_BYTES = 80 * 1024 * 1024
 _CLOSE_TIMEOUT_S = 5.0
+_CANCELLATIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,23 @@ async def close_quietly(client: Client) -> None:
     if not client.is_connected:
         # nats-py would write what waits to the socket that is gone; asyncio of Python 3.13 answers with TypeError.
         client._pending, client._pending_data_size = [], 0
-    try:
+    with contextlib.suppress(OSError):
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await client.close()
-    except OSError:
-        return
+    await _end(client._reconnection_task)
+
+
+async def _end(attempt: asyncio.Task[None] | None) -> None:
+    """End the reconnecting of a closed client, which would go on for ever.
+
+    nats-py does not look after it when something else has closed the client, and a cancellation that meets the failure
+    of an attempt is lost in it.
+    """
+    for _ in range(_CANCELLATIONS):
+        if attempt is None or attempt.done():
+            return
+        attempt.cancel()
+        await asyncio.wait({attempt}, timeout=_CLOSE_TIMEOUT_S / _CANCELLATIONS)
 
 
 class _FirstConnect:

@@ -178,6 +178,29 @@ async def test_a_rebuild_waits_for_a_server_that_is_away(open_connection: Open, 
                 await asyncio.sleep(0.02)
 
 
+async def test_closing_ends_a_reconnecting_that_misses_cancellations(
+    open_connection: Open, start_server: StartServer
+) -> None:
+    """As nats-py's does when it is cancelled in the moment in which an attempt fails."""
+    server = await start_server(jetstream=False)
+    connection = await open_connection(server.url)
+    missed = 0
+
+    async def reconnecting() -> None:
+        nonlocal missed
+        while missed < 3:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                missed += 1
+
+    attempt = connection._client._reconnection_task = asyncio.create_task(reconnecting())
+    await asyncio.sleep(0)
+    await connection.close()
+    assert attempt.done()
+    assert missed == 3
+
+
 async def test_closing_while_rebuilding_leaves_nothing_behind(open_connection: Open, start_server: StartServer) -> None:
     server = await start_server(config=LIMITED, jetstream=False)
     connection = await open_connection(server.url)
