@@ -129,16 +129,17 @@ class KeyValueBucket:
         found: list[str] = []
         async with self._translated("listed in", LIST_S):
             bucket = await self._bucket()
-            watcher = await bucket.watch(f"{tokens}.>" if tokens else ">", ignore_deletes=True, meta_only=True)
+            watcher = await bucket.watch(f"{tokens}.>" if tokens else ">", meta_only=True)
             try:
-                async for entry in watcher:
-                    if entry is None:  # that was the last one
-                        break
-                    if not entry.key.startswith(prefix) or (accept is not None and not accept(entry.key)):
-                        continue
-                    if most is not None and len(found) >= most:
-                        raise TooLarge(f"more than {most} keys of {self.name} begin with {prefix!r}", limit=most)
-                    found.append(entry.key)
+                async with aclosing(_present(watcher)) as entries:
+                    async for entry in entries:
+                        if entry.operation in _DELETED or not entry.key.startswith(prefix):
+                            continue
+                        if accept is not None and not accept(entry.key):
+                            continue
+                        if most is not None and len(found) >= most:
+                            raise TooLarge(f"more than {most} keys of {self.name} begin with {prefix!r}", limit=most)
+                        found.append(entry.key)
             finally:
                 with suppress(Error, OSError):  # the server ends what nobody listens to by itself
                     await watcher.stop()  # type: ignore[no-untyped-call]
@@ -187,6 +188,7 @@ class KeyValueBucket:
                 looked = loop.time()
                 async with self._translated("watched in"):
                     watcher = await (await self._bucket()).watch(pattern)
+                is_late = is_heard = False
                 try:
                     while not again.is_set():
                         if loop.time() - looked >= CHECK_S:
@@ -196,7 +198,14 @@ class KeyValueBucket:
                             found = await watcher.updates(timeout=LOOK_S)  # type: ignore[no-untyped-call]
                         except NatsTimeout:
                             continue
+                        if found is None and not is_heard and await _is_on_its_way(watcher):
+                            is_late = True
+                            continue
+                        is_heard = True
                         yield None if found is None else _entry(found)
+                        if is_late and found is not None and not found.delta:
+                            is_late = False
+                            yield None
                 finally:
                     with suppress(Error, OSError):  # the server ends what nobody listens to by itself
                         await watcher.stop()  # type: ignore[no-untyped-call]
@@ -245,6 +254,27 @@ class KeyValueBucket:
             "check that JetStream has space, and that this user may use it",
             within_s,
         )
+
+
+async def _present(watcher: KeyValue.KeyWatcher) -> AsyncGenerator[KeyValue.Entry, None]:
+    """What a new watcher finds, deletions too."""
+    is_heard = False
+    async for entry in watcher:
+        if entry is None:
+            if is_heard or not await _is_on_its_way(watcher):
+                return
+        else:
+            is_heard = True
+            yield entry
+            if not entry.delta:
+                return
+
+
+async def _is_on_its_way(watcher: KeyValue.KeyWatcher) -> bool:
+    """Whether a watcher that says that there is nothing is wrong: what the server has sent may not have arrived yet."""
+    assert watcher._sub is not None
+    info = await watcher._sub.consumer_info()
+    return info.delivered is not None and bool(info.delivered.consumer_seq)
 
 
 def _entry(found: KeyValue.Entry) -> Entry:

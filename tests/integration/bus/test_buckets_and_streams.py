@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from uuid import uuid4
 
 import nats
 import pytest
+from nats.js.client import JetStreamContext
 
 from theater_bus.bus import Connection, EmbeddedServer
 from theater_bus.bus.bucket import ObjectBucket
@@ -109,6 +111,24 @@ async def test_keys_are_listed_by_prefix_as_far_as_they_are_wanted(connect: Conn
     assert await bucket.keys("user.a.", most=1) == ["user.a.2"]
     await bucket.delete("user.a.2")
     assert await bucket.keys("user.a.", most=0) == []
+
+
+async def test_what_is_still_on_its_way_is_not_taken_for_nothing(
+    connect: Connect, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """nats-py looks whether all has been sent, and whether anything has come; in between it may be on its way."""
+    bucket = KeyValueBucket(await connect(), name)
+    await bucket.open(create=True)
+    monkeypatch.setattr(JetStreamContext.PushSubscription, "delivered", property(lambda self: 0))
+    for number in range(3):
+        assert await bucket.keys() == [f"k{n}" for n in range(number)]
+        await bucket.put(f"k{number}", b"1")
+    async with aclosing(bucket.watch()) as changes:
+        seen = [await anext(changes) for _ in range(4)]
+    assert [None if one is None else one.key for one in seen] == ["k0", "k1", "k2", None]
+    for number in range(3):
+        await bucket.delete(f"k{number}")
+    assert await bucket.keys() == []
 
 
 async def test_a_bucket_that_is_missing_and_a_value_that_is_too_large_say_what_to_do(
