@@ -13,22 +13,9 @@ from theater_bus.capability import CapabilityError
 from theater_bus.errors import ConfigurationError
 from theater_bus_tcp import Tcp
 
+from .conftest import echo, received
+
 REACH = {"connect": ["127.0.0.1:*", "localhost:*"], "listen": ["127.0.0.1:*"], "certificates": ["web"]}
-
-
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
-        await writer.drain()
-
-
-async def received(tcp: Any, id: str, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = await tcp.call("receive", id, count - len(data))
-        assert more, "the end came early"
-        data += more
-    return data
 
 
 @pytest.fixture

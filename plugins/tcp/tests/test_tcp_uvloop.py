@@ -13,17 +13,10 @@ from theater_bus.capability import CapabilityError
 from theater_bus.testing import capability_harness
 from theater_bus_tcp import Tcp
 
+from .conftest import received
+
 REACH = {"connect": ["127.0.0.1:*"], "listen": ["127.0.0.1:*"], "certificates": ["web"], "handshake_ms": 200}
 EXPORTS = {"theater:simple/tcp-client.on-data", "theater:simple/tcp-client.on-close"}
-
-
-async def received(tcp: Any, id: str, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        more = await tcp.call("receive", id, count - len(data))
-        assert more, "the end came early"
-        data += more
-    return data
 
 
 async def until(holds: Any) -> None:
