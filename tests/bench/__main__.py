@@ -7,9 +7,9 @@ import asyncio
 
 from rich.console import Console
 
-from tests.bench import calls, children, components, engine, idle, languages, large, rpc, tcp, timers
+from tests.bench import bridges, calls, children, components, engine, idle, languages, large, rpc, tcp, timers
 
-PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp", "components", "languages", "large"]
+PARTS = ["engine", "rpc", "calls", "idle", "children", "timers", "tcp", "components", "languages", "large", "bridges"]
 
 
 async def main() -> None:
@@ -35,6 +35,8 @@ async def main() -> None:
         await languages.run(console, options.quick)
     if "large" in parts:
         await large.run(console, (1,) if options.quick else (1, 8), rounds=5)
+    if "bridges" in parts:
+        await bridges.run(console, options.quick)
     if "idle" in parts:
         await idle.run(console, actors=1_000 if options.quick else 10_000)
     if "tcp" in parts:

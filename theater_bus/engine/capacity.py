@@ -24,9 +24,12 @@ def maps_of_instance(memories: int) -> int:
     return _STACK_MAPS + _MEMORY_MAPS * memories
 
 
-def maps_of_component(memories: int) -> int:
-    """The kernel maps of a component's instance: a memory that grew has, besides, the part that is still shared."""
-    return _STACK_MAPS + _COMPONENT_MEMORY_MAPS * memories
+def maps_of_component(memories: int, bridges: int) -> int:
+    """The kernel maps of a component's instance: a memory that grew has, besides, the part that is still shared.
+
+    The memory of a bridge begins empty, and shares nothing.
+    """
+    return _STACK_MAPS + _COMPONENT_MEMORY_MAPS * memories + _MEMORY_MAPS * bridges
 
 
 def map_budget(proc: Path = Path("/proc")) -> int:

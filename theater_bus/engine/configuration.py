@@ -6,10 +6,11 @@ import hashlib
 import platform
 from typing import Final
 
+from theater_bus.engine.component.bridge import BRIDGE_VERSION
 from theater_bus.engine.ffi import REQUIRED_WASMTIME
 from theater_bus.engine.weave import WEAVE_VERSION
 
-__all__ = ["COMPONENT_FLAGS", "FLAGS", "cache_key"]
+__all__ = ["COMPONENT_FLAGS", "FLAGS", "SKELETON_FLAGS", "cache_key"]
 
 FLAGS: Final = (
     # fibers, and yielding from them
@@ -52,6 +53,13 @@ _FOR_COMPONENTS: Final = {
 COMPONENT_FLAGS: Final = tuple((name, _FOR_COMPONENTS.get(name, value)) for name, value in FLAGS)
 """The configuration for components: the same but for how memory is made."""
 
+SKELETON_FLAGS: Final = (
+    *((name, value) for name, value in COMPONENT_FLAGS if name != "epoch_interruption"),
+    ("epoch_interruption", 0),
+    ("cranelift_opt_level", 0),
+)
+"""The configuration for components that only tell of their types: nothing of them ever runs, so they compile sooner."""
+
 
 def cache_key(flags: tuple[tuple[str, int], ...] | None = None) -> str:
     """What a compiled artifact depends on besides the module: engine, configuration, weaving, processor."""
@@ -59,6 +67,7 @@ def cache_key(flags: tuple[tuple[str, int], ...] | None = None) -> str:
         REQUIRED_WASMTIME,
         repr(FLAGS if flags is None else flags),
         str(WEAVE_VERSION),
+        str(BRIDGE_VERSION),
         platform.machine(),
         platform.system(),
     )

@@ -189,7 +189,7 @@ class Engine:
         runtime = self._bind()
         assert self._components is not None
         calls = _resolve(component.imports, imports, component.imports)
-        maps = maps_of_component(component.memories)
+        maps = maps_of_component(component.memories, component.bridges)
         self._check_capacity(runtime, maps)
         instance = self._components.instantiate(runtime, component, calls, limits, maps)
         runtime.instances[instance.context] = instance

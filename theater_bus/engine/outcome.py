@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
+from theater_bus.engine.component.bridge import BRIDGE_FUNCTION, MEMORY_LIMIT
 from theater_bus.engine.ffi import Trap
 
 __all__ = ["CallResult", "GuestFailure", "failure_of_text", "failure_of_trap", "near_memory_limit"]
@@ -46,6 +48,11 @@ _WORDS: Final = (
     ("too much data is being copied", "copy-limit"),
     ("discriminant", "invalid-value"),
     ("utf-8", "invalid-value"),
+    # the same, where it is a bridge to which a value is given
+    ("content out-of-bounds", "out-of-bounds"),
+    ("utf8", "invalid-value"),
+    ("`char` bit pattern", "invalid-value"),
+    ("unaligned pointer", "invalid-value"),
     ("out of range for `char`", "invalid-value"),
     ("not aligned", "invalid-value"),
     ("handle index", "invalid-handle"),
@@ -53,6 +60,9 @@ _WORDS: Final = (
 """What wasmtime says of a trap, and our reason for it. Pinned with wasmtime's version, and tested."""
 
 _PARTS: Final = " (in one call, where each byte of a list<u8> counts 32). Fix: pass it in parts, or as a string"
+
+_TO_A_BRIDGE: Final = re.compile(rf"^ +1: +0x[0-9a-f]+ - \S*!{BRIDGE_FUNCTION}\d+$", re.MULTILINE).search
+"""Whether a bridge had called when a value was refused, in the code between it and the guest: it was a result."""
 
 _PRESSED: Final = frozenset({"unreachable", "cpu-limit", "out-of-bounds"})
 _PAGE: Final = 65536
@@ -106,9 +116,11 @@ def failure_of_text(text: str) -> GuestFailure:
     head, _, cause = text.partition("Caused by:")
     message = (cause or head).strip()
     reason = next((reason for words, reason in _WORDS if words in message), "trap")
-    if cause and reason == "invalid-value":
+    if cause and reason == "invalid-value" and not _TO_A_BRIDGE(head):
         reason = "invalid-argument"  # only what is found while the guest runs has a backtrace
     message = message.rpartition("wasm trap: ")[2]
+    if MEMORY_LIMIT in text:
+        reason, message = "memory-limit", "its bytes do not fit into the memory that carries them (memory_bytes)"
     if reason == "copy-limit":
         message += _PARTS
     return GuestFailure(reason, message, text.strip() if cause else "")

@@ -205,7 +205,8 @@ async def test_one_instance_more_than_the_cap_is_overloaded_and_closing_one_make
 async def test_instances_stop_before_the_kernels_memory_maps_run_out(make_engine: Any, guest_of: Any) -> None:
     engine = make_engine()
     guest = await guest_of(engine)
-    engine._map_budget = 2 * maps_of_instance(1) + 2 if not guest.is_component else 2 * maps_of_component(1) + 2
+    each = maps_of_component(1, guest.module.bridges) if guest.is_component else maps_of_instance(1)
+    engine._map_budget = 2 * each + 2
     made = [guest.make() for _ in range(2)]
     assert guest.is_component or engine.max_instances == 2
     with pytest.raises(Overloaded, match=r"vm\.max_map_count"):
@@ -220,13 +221,14 @@ def kernel_maps() -> int:
 
 
 async def test_an_instance_takes_no_more_kernel_maps_than_are_counted_for_it(guest: Any) -> None:
-    count = maps_of_component if guest.is_component else maps_of_instance
+    memories = guest.module.memories
+    each = maps_of_component(memories, guest.module.bridges) if guest.is_component else maps_of_instance(memories)
     before, instances = kernel_maps(), []
     for size in [1, 100_000] * 50:
         instance = guest.make()
         await guest.run(instance, "echo", bytes(size))
         instances.append(instance)
-    assert kernel_maps() - before <= 100 * count(guest.module.memories) + 20
+    assert kernel_maps() - before <= 100 * each + 20
     for instance in instances:
         instance.close()
 

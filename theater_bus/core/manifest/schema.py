@@ -29,7 +29,8 @@ class Limits:
         default=64 * MIB,
         metadata=setting(
             Whole(PAGE_BYTES, 1 << 32),
-            "guest memory, a multiple of 65,536 (a page). `memory_pages` may be given instead",
+            "guest memory, a multiple of 65,536 (a page). `memory_pages` may be given instead. A component's bytes "
+            "pass bridges, which may each have as much again: a `list<u8>` may be a third of it",
         ),
     )
     table_elements: int = field(

@@ -13,11 +13,18 @@ from typing import Final
 from theater_bus.core.values.wasm_binary import Section, WasmReader
 from theater_bus.errors import ConfigurationError, SpawnRefused
 
-__all__ = ["Declared", "read_declared"]
+__all__ = ["HEADER_BYTES", "Declared", "SectionNumber", "read_declared", "sections_of"]
 
 PAGE_BYTES: Final = 65536
-_CORE_MODULE, _COMPONENT = 1, 4
+HEADER_BYTES: Final = 8
 _MAX_DEPTH: Final = 16
+
+
+class SectionNumber:
+    """The numbers of a component's sections (Component Model, "Binary Format")."""
+
+    CUSTOM, CORE_MODULE, CORE_INSTANCE, CORE_TYPE, COMPONENT, INSTANCE, ALIAS, TYPE = range(8)
+    CANON, START, IMPORT, EXPORT = range(8, 12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +42,10 @@ def read_declared(wasm: bytes) -> Declared:
     """Read a component. Raises `SpawnRefused` for one that is cut off."""
     counts = _Counts()
     try:
-        _component(wasm, 8, len(wasm), counts, 0)
+        _component(wasm, HEADER_BYTES, len(wasm), counts, 0)
         sections = tuple(
-            (_NAMES.get(number, str(number)), end - at) for number, at, end in _sections(wasm, 8, len(wasm))
+            (_NAMES.get(number, str(number)), end - at)
+            for number, at, end in sections_of(wasm, HEADER_BYTES, len(wasm))
         )
     except ConfigurationError as error:
         raise SpawnRefused(f"not a component: {error.problem}. Fix: build or copy it again") from None
@@ -68,7 +76,11 @@ class _Counts:
     modules: int = 0
 
 
-def _sections(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+def sections_of(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """The sections of a module or component between two places, each as (number, start, end).
+
+    Raises `ConfigurationError` for one that is cut off.
+    """
     reader = WasmReader(data, "component", at)
     while reader.at < end:
         number, size = reader.byte(), reader.number()
@@ -82,16 +94,16 @@ def _sections(data: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
 def _component(data: bytes, at: int, end: int, counts: _Counts, depth: int) -> None:
     if depth > _MAX_DEPTH:
         WasmReader(data, "component").refuse(f"components are nested more than {_MAX_DEPTH} deep")
-    for number, start, stop in _sections(data, at, end):
-        if number == _CORE_MODULE:
-            _module(data, start + 8, stop, counts)
-        elif number == _COMPONENT:
-            _component(data, start + 8, stop, counts, depth + 1)
+    for number, start, stop in sections_of(data, at, end):
+        if number == SectionNumber.CORE_MODULE:
+            _module(data, start + HEADER_BYTES, stop, counts)
+        elif number == SectionNumber.COMPONENT:
+            _component(data, start + HEADER_BYTES, stop, counts, depth + 1)
 
 
 def _module(data: bytes, at: int, end: int, counts: _Counts) -> None:
     counts.modules += 1
-    for number, start, _ in _sections(data, at, end):
+    for number, start, _ in sections_of(data, at, end):
         reader = WasmReader(data, "component", start)
         if number == Section.TABLE:
             counts.tables += reader.number()

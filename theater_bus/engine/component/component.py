@@ -63,8 +63,13 @@ class Component:
 
     @property
     def memories(self) -> int:
-        """How many memories an instance has."""
+        """How many memories the component has; its bridges have their own."""
         return max(1, self.declared.memories)
+
+    @property
+    def bridges(self) -> int:
+        """How many bridges an instance has."""
+        return self.world.bridges
 
     @property
     def resource_names(self) -> tuple[str, ...]:

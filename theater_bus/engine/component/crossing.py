@@ -20,6 +20,8 @@ from theater_bus.core.values.scan import scan
 from theater_bus.core.values.types import TupleOf, Unit
 from theater_bus.engine import ffi
 from theater_bus.engine import ffi_component as native
+from theater_bus.engine.component import cargo
+from theater_bus.engine.component.bridge import arguments_base
 from theater_bus.engine.component.passage import Passage
 from theater_bus.engine.component.world import Endpoint
 from theater_bus.engine.ffi_component import VALUE_BYTES
@@ -34,12 +36,18 @@ class Crossing:
     """The conversions of one import or export, compiled once and shared by all instances."""
 
     __slots__ = (
+        "_base",
         "_decode_params",
         "_decode_result",
         "_encode_params",
         "_encode_result",
+        "_gives",
+        "_head",
         "_lifts",
         "_lowers",
+        "_sends",
+        "arguments",
+        "bridge",
         "endpoint",
         "name",
         "results",
@@ -50,6 +58,12 @@ class Crossing:
         params = TupleOf(tuple(shape.type for shape in endpoint.params))
         result = Unit() if endpoint.result is None else endpoint.result.type
         self.results = 0 if endpoint.result is None else 1
+        self.bridge = endpoint.bridge
+        self._sends = self.bridge is not None and self.bridge.sends
+        self._gives = self.bridge is not None and self.bridge.gives
+        self._base = 0 if self.bridge is None else arguments_base(self.bridge)
+        self._head = 0 if self.bridge is None else len(self.bridge.head)
+        self.arguments = self._head + len(endpoint.params)
         self._lifts = [shape.lift for shape in endpoint.params]
         self._lowers = [shape.lower for shape in endpoint.params]
         self._decode_params = compile_decoder(params, Form.PLAIN)
@@ -69,7 +83,10 @@ class Crossing:
             plain: Any = self._decode_params(layout.data, layout.offsets, len(layout.offsets) - 1)
         except Fault as fault:
             raise fault.mismatch("params", self.name) from None
+        passage.base = self._base
         raw = b"".join([lower(value, passage) for lower, value in zip(self._lowers, plain, strict=True)])
+        if self._sends:
+            raw = cargo.lower_cargo(passage) + raw
         return ctypes.create_string_buffer(raw, len(raw) or 1)
 
     def lift_result(self, results: Any, passage: Passage) -> bytes:
@@ -78,7 +95,7 @@ class Crossing:
         if shape is None:
             return _NOTHING
         try:
-            value = shape.lift(results, 0, passage)
+            value = cargo.lift_answer(results, shape, passage) if self._gives else shape.lift(results, 0, passage)
         finally:
             native.delete_value(ctypes.addressof(results))
         return _buffer(self._encode_result, value)
@@ -87,10 +104,14 @@ class Crossing:
 
     def lift_params(self, args: int, passage: Passage) -> bytes:
         """The arguments at address `args`, as a complete buffer with their tuple. Raises `TooMuch`."""
-        if not self._lifts:
+        if not self.arguments:
             return _NOTHING
-        memory = ffi.memory_at(args, len(self._lifts) * VALUE_BYTES)
-        values = [lift(memory, place * VALUE_BYTES, passage) for place, lift in enumerate(self._lifts)]
+        memory = ffi.memory_at(args, self.arguments * VALUE_BYTES)
+        if self._sends:
+            cargo.arrive(memory, 0, passage)
+        if self._gives:
+            passage.base = cargo.base_of(memory, (self._head - 1) * VALUE_BYTES)
+        values = [lift(memory, place * VALUE_BYTES, passage) for place, lift in enumerate(self._lifts, self._head)]
         return _buffer(self._encode_params, values)
 
     def lower_result(self, answer: bytes, results: int, passage: Passage) -> None:
@@ -102,6 +123,8 @@ class Crossing:
         try:
             value = self._decode_result(layout.data, layout.offsets, len(layout.offsets) - 1)
             lowered = shape.lower(value, passage)
+            if self._gives:
+                lowered = cargo.lower_answer(lowered, passage)
             native.clone_value(ffi.address_of(lowered), results)
         finally:
             passage.release()

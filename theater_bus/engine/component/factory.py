@@ -13,6 +13,7 @@ from theater_bus.engine import ffi
 from theater_bus.engine import ffi_component as native
 from theater_bus.engine.artifact import Artifacts, Format
 from theater_bus.engine.component.binary import read_declared
+from theater_bus.engine.component.bridging import compile_bridged
 from theater_bus.engine.component.component import (
     CompiledComponent,
     Component,
@@ -23,6 +24,7 @@ from theater_bus.engine.component.crossing import Crossing
 from theater_bus.engine.component.instance import ComponentInstance
 from theater_bus.engine.component.linking import ComponentCallbacks, make_linker
 from theater_bus.engine.component.world import World, read_world
+from theater_bus.engine.component.wrapping import bridge_name
 from theater_bus.engine.configuration import COMPONENT_FLAGS, cache_key
 from theater_bus.errors import SpawnRefused
 
@@ -53,12 +55,14 @@ class Components:
     def load(self, wasm: bytes, sha256: str) -> Component:
         """The compiled component. Raises `SpawnRefused`."""
         declared = read_declared(wasm)
-        compiled = CompiledComponent(self._artifacts.get(sha256, lambda: self._compile(wasm)))
-        world = read_world(compiled.pointer, self._engine)
+        bridge = bridge_name(sha256)
+        compiled = CompiledComponent(self._artifacts.get(sha256, lambda: self._compile(wasm, bridge)))
+        world = read_world(compiled.pointer, self._engine, bridge)
         check_component(world)
         exports = callable_exports(world)
         for name, one in exports.items():
-            index = native.export_index(compiled.pointer, one.interface, one.function.name)
+            place = (one.interface, one.function.name) if one.bridge is None else (bridge, f"f{one.bridge.number}")
+            index = native.export_index(compiled.pointer, *place)
             assert index is not None, "wasmtime named the export itself"
             compiled.exports[name] = index
         compiled.linker = self._linker(world)
@@ -89,7 +93,7 @@ class Components:
             store,
             limits.memory_bytes // component.memories,
             limits.table_elements,
-            component.memories,
+            component.memories + component.bridges,
             _TABLES,
             _INSTANCES,
         )
@@ -107,7 +111,10 @@ class Components:
         except ffi.NativeError as error:
             raise SpawnRefused(f"the component cannot be linked: {error}") from None
 
-    def _compile(self, wasm: bytes) -> int:
+    def _compile(self, wasm: bytes, bridge: str) -> int:
+        found = compile_bridged(self._engine, wasm, bridge)
+        if found is not None:
+            return found
         try:
             return native.compile_component(self._engine, wasm)
         except ffi.NativeError as error:

@@ -61,7 +61,7 @@ class ComponentFlight(Flight):
             ctypes.addressof(instance.function(crossing.name)),
             instance.context,
             ctypes.addressof(self._arguments),
-            len(crossing.endpoint.params),
+            crossing.arguments,
             ctypes.addressof(self._results),
             crossing.results,
             error,

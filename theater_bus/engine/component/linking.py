@@ -32,11 +32,11 @@ _RECORD: Final = Struct("<QQQ").pack
 class ComponentAsk:
     """One host call, from the guest's call to the written answer. `input` is the parameter tuple in CGRF."""
 
-    __slots__ = ("answer", "crossing", "fresh", "input", "results", "which")
+    __slots__ = ("answer", "base", "crossing", "fresh", "input", "results", "which")
 
-    def __init__(self, which: int, crossing: Crossing, data: bytes, results: int) -> None:
+    def __init__(self, which: int, crossing: Crossing, data: bytes, results: int, base: int) -> None:
         self.which, self.crossing, self.input = which, crossing, data
-        self.results = results
+        self.results, self.base = results, base
         self.answer: bytes | GuestFailure | None = None
         self.fresh = True
 
@@ -75,7 +75,7 @@ class ComponentCallbacks:
             crossing = instance.module.host_functions[which]
             passage = Passage(context, instance.max_nodes, instance.limits.result_bytes)
             data = crossing.lift_params(args, passage)
-            instance.ask = ComponentAsk(which, crossing, data, results)
+            instance.ask = ComponentAsk(which, crossing, data, results, passage.base)
         except TooMuch as refused:
             reason = "invalid-argument" if refused.reason == "node-limit" else "host-call"
             self._fault(context, GuestFailure(reason, f"a host call's argument: {refused}"))
@@ -92,7 +92,9 @@ class ComponentCallbacks:
             self._fault(context, ask.answer)
             return False
         try:
-            ask.crossing.lower_result(ask.answer, ask.results, Passage(context, 0, 0))
+            passage = Passage(context, 0, 0)
+            passage.base = ask.base
+            ask.crossing.lower_result(ask.answer, ask.results, passage)
         except BaseException as problem:  # noqa: BLE001 - nothing may be raised into C
             self._fault(context, GuestFailure("host-call", f"the answer cannot be written: {problem!r}", "", problem))
             return False
@@ -124,7 +126,8 @@ def make_linker(engine: int, world: World, callbacks: ComponentCallbacks) -> int
 
 
 def _interfaces(world: World) -> list[str]:
-    return [one.interface for one in world.imports]
+    found = [one.interface for one in world.imports]
+    return [*found, world.bridge] if any(one.bridge is not None for one in world.imports) else found
 
 
 def _define(place: int, interface: str, world: World, callbacks: ComponentCallbacks) -> None:
@@ -133,4 +136,8 @@ def _define(place: int, interface: str, world: World, callbacks: ComponentCallba
             native.define_resource(place, resource.name, resource.number, callbacks.on_drop)
     for which, one in enumerate(world.imports):
         if one.interface == interface:
-            native.define_function(place, one.function.name, callbacks.on_call, which)
+            # Where there is a bridge the guest has no way to the import itself: it has a number that no function has.
+            number = which if one.bridge is None else len(world.imports)
+            native.define_function(place, one.function.name, callbacks.on_call, number)
+        if one.bridge is not None and interface == world.bridge:
+            native.define_function(place, f"f{which}", callbacks.on_call, which)

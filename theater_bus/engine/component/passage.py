@@ -3,16 +3,21 @@
 Invariants
 * Memory that lowered values point to is kept alive by the `Passage` until whoever called C lets go of it.
 * What a guest hands over is bounded before Python objects are made of it: items of lists, and bytes of text.
+* Bytes that pass a bridge lie in its cargo: what is sent is loaded into it, what comes is unloaded from it.
 """
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from binascii import hexlify, unhexlify
+from typing import Any, Final
 
 from theater_bus.engine import ffi, ffi_component
+from theater_bus.engine.component.bridge import ARENA
 
 __all__ = ["Passage", "TooMuch"]
+
+_BLOCK: Final = 16
 
 
 class TooMuch(Exception):
@@ -26,7 +31,18 @@ class TooMuch(Exception):
 class Passage:
     """Keeps what lowered values point to, and counts what lifted values cost."""
 
-    __slots__ = ("_handles", "_kept", "_nodes_left", "bytes_left", "context", "max_bytes", "max_nodes")
+    __slots__ = (
+        "_cargo",
+        "_handles",
+        "_kept",
+        "_loaded",
+        "_nodes_left",
+        "base",
+        "bytes_left",
+        "context",
+        "max_bytes",
+        "max_nodes",
+    )
 
     def __init__(self, context: int, max_nodes: int, max_bytes: int) -> None:
         self.context = context
@@ -34,6 +50,9 @@ class Passage:
         self.max_bytes = self.bytes_left = max_bytes
         self._kept: list[Any] = []
         self._handles: list[int] = []
+        self.base = ARENA
+        self._loaded: list[bytes] = []
+        self._cargo = b""
 
     def keep(self, data: bytes) -> int:
         """The address of `data`, valid as long as this passage."""
@@ -52,9 +71,35 @@ class Passage:
         self._handles.append(found)
         return found
 
+    def load(self, data: bytes) -> int:
+        """Put bytes into the cargo that leaves; gives the address that they will have in the bridge."""
+        at = self.base
+        self.base += len(data)
+        self._loaded.append(data)
+        return at
+
+    def loaded(self) -> bytes:
+        """The cargo that leaves, in hexadecimal digits: whole blocks, as the bridge reads them."""
+        data = b"".join(self._loaded)
+        self._loaded.clear()
+        return hexlify(data + bytes(-len(data) % _BLOCK))
+
+    def arrived(self, digits: memoryview) -> None:
+        """Take the cargo that came, in hexadecimal digits: the bridge's memory from `ARENA` on."""
+        self._cargo = unhexlify(digits)
+
+    def unload(self, address: int, size: int) -> bytes:
+        """Bytes of the cargo that came."""
+        at = address - ARENA
+        if not 0 <= at <= at + size <= len(self._cargo):
+            raise AssertionError(f"a bridge gave {size} bytes at {address} of {len(self._cargo)}")
+        return self._cargo[at : at + size]
+
     def release(self) -> None:
         """Let go of the memory and the handles: the guest has its own copies."""
         self._kept.clear()
+        self._loaded.clear()
+        self._cargo = b""
         while self._handles:
             ffi_component.delete_resource(self._handles.pop())
 

@@ -30,6 +30,7 @@ from theater_bus.core.values.types import (
 )
 from theater_bus.engine import ffi, ffi_component
 from theater_bus.engine.component.passage import Passage
+from theater_bus.engine.component.wit_type import BYTES, WitType
 from theater_bus.engine.ffi_component import VALUE_BYTES
 
 __all__ = [
@@ -83,10 +84,11 @@ _NAME_BYTES: Final = 16
 class Shape:
     """A WIT type: what it is in our type model, and how its values cross.
 
-    `code` is the struct code of a fixed-width scalar, empty for the others.
+    `wit` is the type itself; `code` is the struct code of a fixed-width scalar, empty for the others.
     """
 
     type: Type
+    wit: WitType
     lift: Lift
     lower: Lower
     code: str = ""
@@ -106,15 +108,16 @@ def _text(pointer: int, size: int) -> str:
 def scalar_shape(scalar: Scalar) -> Shape:
     """The shape of a scalar, or of `string`."""
     if scalar is Scalar.STRING:
-        return Shape(scalar, _lift_string, _lower_string)
+        return Shape(scalar, WitType("string"), _lift_string, _lower_string)
     kind, code = _CODES[scalar]
+    wit = WitType(scalar.value)
     unpack = Struct(f"<{code}").unpack_from
     pack = Struct(f"<B7x{code}{24 - _WIDTHS[code]}x").pack
     if scalar is Scalar.CHAR:
         return Shape(
-            scalar, lambda m, at, _p: chr(unpack(m, at + 8)[0]), lambda value, _p: pack(kind, ord(value)), code
+            scalar, wit, lambda m, at, _p: chr(unpack(m, at + 8)[0]), lambda value, _p: pack(kind, ord(value)), code
         )
-    return Shape(scalar, lambda m, at, _p: unpack(m, at + 8)[0], lambda value, _p: pack(kind, value), code)
+    return Shape(scalar, wit, lambda m, at, _p: unpack(m, at + 8)[0], lambda value, _p: pack(kind, value), code)
 
 
 def _lift_string(memory: Any, at: int, passage: Passage) -> object:
@@ -135,9 +138,10 @@ def list_shape(element: Shape) -> Shape:
     """The shape of `list<element>`; those of fixed-width scalars cross without a Python object for each item."""
     code = element.code
     if code == "B":
-        return Shape(ListOf(element.type), _lift_bytes, _lower_bytes)
+        return Shape(ListOf(element.type), BYTES, _lift_bytes, _lower_bytes)
+    wit = WitType("list", parts=(element.wit,))
     if code and element.type is not Scalar.CHAR:
-        return Shape(ListOf(element.type), _number_lifter(code), _number_lowerer(element, code))
+        return Shape(ListOf(element.type), wit, _number_lifter(code), _number_lowerer(element, code))
     lift_item, lower_item = element.lift, element.lower
 
     def lift(memory: Any, at: int, passage: Passage) -> object:
@@ -152,7 +156,7 @@ def list_shape(element: Shape) -> Shape:
         items = b"".join([lower_item(item, passage) for item in value])
         return _SIZED(_LIST, len(value), passage.keep(items))
 
-    return Shape(ListOf(element.type), lift, lower)
+    return Shape(ListOf(element.type), wit, lift, lower)
 
 
 def _lift_bytes(memory: Any, at: int, passage: Passage) -> object:
@@ -220,7 +224,8 @@ def tuple_shape(items: Sequence[Shape]) -> Shape:
         parts = b"".join([lower_item(item, passage) for lower_item, item in zip(lowers, value, strict=True)])
         return _SIZED(_TUPLE, len(lowers), passage.keep(parts))
 
-    return Shape(TupleOf(tuple(item.type for item in items)), lift, lower)
+    wit = WitType("tuple", parts=tuple(item.wit for item in items))
+    return Shape(TupleOf(tuple(item.type for item in items)), wit, lift, lower)
 
 
 def record_shape(name: str, fields: Sequence[tuple[str, Shape]]) -> Shape:
@@ -245,7 +250,8 @@ def record_shape(name: str, fields: Sequence[tuple[str, Shape]]) -> Shape:
         entries = b"".join([head + lower_field(value[field], passage) for field, head, lower_field in lowers])
         return _SIZED(_RECORD, len(lowers), passage.keep(entries))
 
-    return Shape(Record(name, tuple(Field(field, shape.type) for field, shape in fields)), lift, lower)
+    wit = WitType("record", tuple(field for field, _ in fields), tuple(shape.wit for _, shape in fields))
+    return Shape(Record(name, tuple(Field(field, shape.type) for field, shape in fields)), wit, lift, lower)
 
 
 def flags_shape(name: str, names: Sequence[str]) -> Shape:
@@ -267,7 +273,7 @@ def flags_shape(name: str, names: Sequence[str]) -> Shape:
     def lower(value: Sequence[str], passage: Passage, _raws: object = raws) -> bytes:
         return _SIZED(_FLAGS, len(value), passage.keep(b"".join([heads[one] for one in value])))
 
-    return Shape(Flags(name, tuple(names)), lift, lower)
+    return Shape(Flags(name, tuple(names)), WitType("flags", tuple(names)), lift, lower)
 
 
 # -- sums --------------------------------------------------------------------------------------------------------------
@@ -291,7 +297,7 @@ def option_shape(inner: Shape) -> Shape:
             return none
         return _POINTER(_OPTION, passage.keep(lower_inner(value["some"] if nested else value, passage)))
 
-    return Shape(OptionOf(inner.type), lift, lower)
+    return Shape(OptionOf(inner.type), WitType("option", parts=(inner.wit,)), lift, lower)
 
 
 def result_shape(ok: Shape | None, err: Shape | None) -> Shape:
@@ -310,7 +316,8 @@ def result_shape(ok: Shape | None, err: Shape | None) -> Shape:
         return _RESULT_VALUE(_RESULT, is_ok, pointer)
 
     type_ = ResultOf(None if ok is None else ok.type, None if err is None else err.type)
-    return Shape(type_, lift, lower)
+    wit = WitType("result", parts=(None if ok is None else ok.wit, None if err is None else err.wit))
+    return Shape(type_, wit, lift, lower)
 
 
 def variant_shape(name: str, cases: Sequence[tuple[str, Shape | None]]) -> Shape:
@@ -333,7 +340,8 @@ def variant_shape(name: str, cases: Sequence[tuple[str, Shape | None]]) -> Shape
         return _VARIANT_VALUE(_VARIANT, len(raw), ffi.address_of(raw), pointer)
 
     type_ = Variant(name, tuple(Case(case, None if shape is None else shape.type) for case, shape in cases))
-    return Shape(type_, lift, lower)
+    parts = tuple(None if shape is None else shape.wit for _, shape in cases)
+    return Shape(type_, WitType("variant", tuple(shapes), parts), lift, lower)
 
 
 def enum_shape(name: str, names: Sequence[str]) -> Shape:
@@ -348,11 +356,15 @@ def enum_shape(name: str, names: Sequence[str]) -> Shape:
         raw = raws[value]
         return _SIZED(_ENUM, len(raw), ffi.address_of(raw))
 
-    return Shape(Variant(name, tuple(Case(one, None) for one in names)), lift, lower)
+    wit = WitType("enum", tuple(names), (None,) * len(names))
+    return Shape(Variant(name, tuple(Case(one, None) for one in names)), wit, lift, lower)
 
 
-def handle_shape(type_number: int) -> Shape:
-    """The shape of a handle on a host resource; what is lowered is owned by the guest from then on."""
+def handle_shape(type_number: int, kind: str) -> Shape:
+    """The shape of a handle (`own` or `borrow`) on a host resource; what is lowered is owned by the guest from then on.
+
+    In its WIT type the resource is named by its number.
+    """
 
     def lift(memory: Any, at: int, passage: Passage) -> object:
         return ffi_component.resource_number(passage.context, _WORD(memory, at + 8)[0])
@@ -360,4 +372,4 @@ def handle_shape(type_number: int) -> Shape:
     def lower(value: int, passage: Passage) -> bytes:
         return _POINTER(_RESOURCE, passage.handle(type_number, value))
 
-    return Shape(Scalar.U32, lift, lower)
+    return Shape(Scalar.U32, WitType(kind, (f"r{type_number}",)), lift, lower)

@@ -6,17 +6,20 @@ resources are numbered in the order in which they are first seen, the same for e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from theater_bus.core.values.types import Flags, Function, Interface, Param, Record, Scalar, Type, Variant
 from theater_bus.engine import ffi_component as native
 from theater_bus.engine.component import shape as shapes
+from theater_bus.engine.component.bridge import Bridged
+from theater_bus.engine.component.cargo import span_shape
 from theater_bus.engine.component.shape import Shape
+from theater_bus.engine.component.wit_type import WitType
 from theater_bus.engine.ffi_component import ItemKind, ValType
 
-__all__ = ["Endpoint", "Resource", "World", "read_world"]
+__all__ = ["Endpoint", "Resource", "World", "bridge_of", "read_world"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,7 +27,7 @@ class Endpoint:
     """One function: where it is found, its declaration, and how its values cross. `interface` '' is the world itself.
 
     `problem` says why it cannot be used, empty when it can. `has_handles`: numbers among its values are handles on
-    resources, which only the host may choose.
+    resources, which only the host may choose. `bridge` is what its bytes pass, None where there is none.
     """
 
     interface: str
@@ -33,6 +36,7 @@ class Endpoint:
     result: Shape | None
     problem: str = ""
     has_handles: bool = False
+    bridge: Bridged | None = None
 
     @property
     def name(self) -> str:
@@ -51,13 +55,24 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a component needs and offers. `others` are imports that are neither functions nor types."""
+    """What a component needs and offers. `others` are imports that are neither functions nor types.
+
+    `bridge` is the name of the interface in which its bridges are found. `types` are those that imported interfaces
+    name, by interface and name; a resource stands there as the handle that owns it.
+    """
 
     imports: tuple[Endpoint, ...]
     exports: tuple[Endpoint, ...]
     resources: tuple[Resource, ...]
     resource_names: tuple[str, ...]
     others: tuple[str, ...]
+    bridge: str = ""
+    types: Mapping[tuple[str, str], WitType] = field(default_factory=dict)
+
+    @property
+    def bridges(self) -> int:
+        """How many bridges there are, each with a memory of its own: one for imports, one for exports."""
+        return sum(any(one.bridge is not None for one in side) for side in (self.imports, self.exports))
 
     def import_interfaces(self) -> tuple[Interface, ...]:
         """The declarations of the imports, by interface."""
@@ -68,18 +83,20 @@ class World:
         return _interfaces([one for one in self.exports if not one.problem])
 
 
-def read_world(component: int, engine: int) -> World:
-    """Read a compiled component."""
-    reader = _Reader(engine)
+def read_world(component: int, engine: int, bridge: str = "") -> World:
+    """Read a compiled component; its bridges, if it has any, are found under the name `bridge`."""
+    reader = _Reader(engine, bridge)
     try:
-        imports = reader.side(native.imports_of(component, engine), imported=True)
-        exports = reader.side(native.exports_of(component, engine), imported=False)
+        imports = reader.side(lambda: native.imports_of(component, engine), imported=True)
+        exports = reader.side(lambda: native.exports_of(component, engine), imported=False)
         return World(
             tuple(imports),
             tuple(exports),
             tuple(reader.resources),
             tuple(reader.resource_names),
             tuple(reader.others),
+            bridge,
+            reader.types,
         )
     finally:
         reader.close()
@@ -92,6 +109,19 @@ def _interfaces(endpoints: Iterable[Endpoint]) -> tuple[Interface, ...]:
     return tuple(Interface(name, tuple(functions)) for name, functions in found.items())
 
 
+def bridge_of(endpoint: Endpoint, number: int, imported: bool) -> Bridged:
+    """The bridge of the import or export with this number."""
+    function = endpoint.function
+    return Bridged(
+        number,
+        endpoint.interface,
+        function.name,
+        tuple((param.name, shape.wit) for param, shape in zip(function.params, endpoint.params, strict=True)),
+        None if endpoint.result is None else endpoint.result.wit,
+        imported,
+    )
+
+
 class _Refused(Exception):
     """A type that cannot cross; the text says which."""
 
@@ -99,25 +129,32 @@ class _Refused(Exception):
 @dataclass(slots=True)
 class _Reader:
     engine: int
+    bridge: str = ""
     resources: list[Resource] = field(default_factory=list)
     resource_names: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    types: dict[tuple[str, str], WitType] = field(default_factory=dict)
     _types: list[int] = field(default_factory=list)
     _named: dict[Type, str] = field(default_factory=dict)
     _known: dict[Type, str] = field(default_factory=dict)
     _imported: bool = True
     _has_handles: bool = False
+    _bridged: frozenset[int] = frozenset()
+    _spans: bool = False
 
     def close(self) -> None:
         """Free the copies of resource types."""
         while self._types:
             native.delete_resource_type(self._types.pop())
 
-    def side(self, items: Iterator[native.Item], imported: bool) -> list[Endpoint]:
+    def side(self, items: Callable[[], Iterator[native.Item]], imported: bool) -> list[Endpoint]:
         """The functions among the imports or exports."""
         found: list[Endpoint] = []
         self._imported = imported
-        for item in items:
+        self._bridged = frozenset(self._numbers(items()))
+        for item in items():
+            if item.kind == ItemKind.INSTANCE and item.name == self.bridge:
+                continue
             if item.kind == ItemKind.INSTANCE:
                 outside = dict(self._named)
                 for inner in native.items_of_instance(item.pointer, self.engine):
@@ -127,16 +164,29 @@ class _Reader:
                 self._one("", item, found)
         return found
 
+    def _numbers(self, items: Iterator[native.Item]) -> Iterator[int]:
+        for item in items:
+            if item.kind == ItemKind.INSTANCE and item.name == self.bridge:
+                for inner in native.items_of_instance(item.pointer, self.engine):
+                    if inner.kind == ItemKind.FUNCTION:
+                        yield int(inner.name.removeprefix("f"))
+
     def _one(self, interface: str, item: native.Item, found: list[Endpoint]) -> None:
         if item.kind == ItemKind.FUNCTION:
-            found.append(self._function(interface, item))
+            self._spans = len(found) in self._bridged
+            found.append(self._function(interface, item, len(found)))
+            self._spans = False
         elif item.kind == ItemKind.RESOURCE:
             if self._imported:
                 number = self._resource(item.pointer, f"{interface}/{item.name}" if interface else item.name)
                 self.resources.append(Resource(interface, item.name, number))
+                self.types[interface, item.name] = WitType("own", (f"r{number}",))
         elif item.kind == ItemKind.TYPE:
             with self._tolerated():
-                type_ = self._shape(item.pointer).type
+                shape = self._shape(item.pointer)
+                type_ = shape.type
+                if self._imported:
+                    self.types[interface, item.name] = shape.wit
                 if isinstance(type_, Record | Variant | Flags):
                     anonymous = replace(type_, name="")
                     self._named.setdefault(anonymous, item.name)
@@ -151,7 +201,7 @@ class _Reader:
         except _Refused:
             return
 
-    def _function(self, interface: str, item: native.Item) -> Endpoint:
+    def _function(self, interface: str, item: native.Item, number: int) -> Endpoint:
         params: list[tuple[str, Shape]] = []
         result: Shape | None = None
         self._has_handles = False
@@ -168,7 +218,10 @@ class _Reader:
             tuple(Param(name, shape.type) for name, shape in params),
             None if result is None else result.type,
         )
-        return Endpoint(interface, function, tuple(shape for _, shape in params), result, problem, self._has_handles)
+        endpoint = Endpoint(
+            interface, function, tuple(shape for _, shape in params), result, problem, self._has_handles
+        )
+        return replace(endpoint, bridge=bridge_of(endpoint, number, self._imported)) if self._spans else endpoint
 
     def _resource(self, type_: int, name: str) -> int:
         for number, known in enumerate(self._types):
@@ -186,7 +239,8 @@ class _Reader:
             return _SCALARS[kind]
         match kind:
             case ValType.LIST:
-                return shapes.list_shape(self._inner("list_type_element", pointer))
+                element = self._inner("list_type_element", pointer)
+                return span_shape() if self._spans and element.code == "B" else shapes.list_shape(element)
             case ValType.OPTION:
                 return shapes.option_shape(self._inner("option_type_ty", pointer))
             case ValType.RESULT:
@@ -196,7 +250,8 @@ class _Reader:
                 return shapes.tuple_shape([self._shape(one) for one in native.elements(pointer)])
             case ValType.OWN | ValType.BORROW:
                 self._has_handles = True
-                return shapes.handle_shape(self._resource(pointer, f"resource {len(self._types)}"))
+                number = self._resource(pointer, f"resource {len(self._types)}")
+                return shapes.handle_shape(number, "own" if kind == ValType.OWN else "borrow")
         return self._nominal(kind, pointer)
 
     def _nominal(self, kind: int, pointer: int) -> Shape:
