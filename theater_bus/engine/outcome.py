@@ -59,7 +59,7 @@ _WORDS: Final = (
 )
 """What wasmtime says of a trap, and our reason for it. Pinned with wasmtime's version, and tested."""
 
-_PARTS: Final = " (in one call, where each item of a list counts 32 bytes). Fix: pass it in parts, or numbers as list<u8>"
+_PARTS: Final = " (in one call, where each item of a list counts 32 bytes). Fix: pass it in parts, or as list<u8>"
 
 _TO_A_BRIDGE: Final = re.compile(rf"^ +1: +0x[0-9a-f]+ - \S*!{BRIDGE_FUNCTION}\d+$", re.MULTILINE).search
 """Whether a bridge had called when a value was refused, in the code between it and the guest: it was a result."""
