@@ -150,9 +150,15 @@ class Child:
         if line != "started\n":
             raise StartFailed(line.removeprefix("failed ").strip() or "its watcher did not start it")
 
+    def let_go(self) -> None:
+        """End whatever still runs, and hear and tell nothing more. Returns at once."""
+        try:
+            self.kill()
+        finally:
+            self._writer.close()
+            self.stdin.close()
+
     async def close(self) -> None:
-        """Let go of the watcher and of the pipes. Whatever still runs is ended."""
-        self.kill()
-        self._writer.close()
-        self.stdin.close()
+        """Let go of the watcher and of the pipes, and wait for the end."""
+        self.let_go()
         await self._process.wait()

@@ -208,7 +208,7 @@ class Process(Capability):
             if running.heard:
                 await self._deliver("handle-exit", [running.pid, ended.result()])
         finally:
-            child.kill()
+            child.let_go()
 
     async def _end(self, running: _Running) -> int:
         """Its exit code, as soon as nothing of it runs."""
