@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from theater_bus.core.lifecycle import Phase, StopReason
 from theater_bus.core.wire.function import Tails
 from theater_bus.core.wire.subjects import Channel, OpsSubjects
-from theater_bus.errors import ActorError, ActorExists, ChannelClosed, ConnectionLost, Overloaded
+from theater_bus.errors import ActorError, ActorExists, ChannelClosed, ConnectionLost, Overloaded, TheaterError
 from theater_bus.host.control import control_handlers
 from theater_bus.host.household import left
 from theater_bus.host.info import info_handlers
@@ -120,6 +120,19 @@ class Roster:
         for subscription in self._lanes.pop(actor_id, ()):
             subscription.unsubscribe()
 
+    async def _withdraw(self, actor_id: str) -> None:
+        """Let the server send no more to an actor that ends, and answer what it had sent before it knew."""
+        lanes = self._lanes.get(actor_id, ())
+        for subscription in lanes:
+            subscription.withdraw()
+        try:
+            await self._host.bus.ready()
+            await asyncio.gather(*(subscription.settle() for subscription in lanes))
+        except TheaterError:
+            log.debug("the lanes of actor %s ended with their connection", actor_id)
+        finally:
+            self._unsubscribe(actor_id)
+
     async def abandon(self, actor: Actor, error: BaseException) -> None:
         """Undo a spawn that failed half-way."""
         actor_id = actor.identity.id
@@ -186,7 +199,7 @@ class Roster:
         except Exception:
             log.exception("actor %s did not stop cleanly", actor_id)
         finally:
-            self._unsubscribe(actor_id)
+            await self._withdraw(actor_id)
             host.watching.ended(actor)
             if self.actors.get(actor_id) is actor:
                 del self.actors[actor_id]

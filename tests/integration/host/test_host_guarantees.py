@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from threading import Event
+from socket import create_connection
+from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
+from theater_bus.bus.subscription import LightSubscription
 from theater_bus.errors import ChannelClosed
 from theater_bus.host.actor import Actor
 from theater_bus.telemetry import Telemetry, TraceCollector
@@ -66,6 +68,60 @@ async def test_init_does_not_run_again_when_a_chain_goes_on(stage: Stage, tmp_pa
     assert len(genesis) == 2
     assert [call.function for call in calls] == ["theater:simple/actor.init", "add"]
     assert await stage.call("a", "add", 1) == 5
+
+
+class Raw:
+    """A NATS client that blocks, so that nothing happens between what it sends and the server's having it."""
+
+    def __init__(self, url: str) -> None:
+        self._socket = create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 20)
+        self._lines = self._socket.makefile("rb")
+        self.send('CONNECT {"verbose":false,"headers":true,"protocol":1}\r\nSUB _INBOX.raw.* 1')
+
+    def send(self, lines: str) -> None:
+        """Returns when the server has passed on what is in `lines`."""
+        self._socket.sendall(f"{lines}\r\nPING\r\n".encode())
+        self.until(b"PONG")
+
+    def until(self, end: bytes) -> bytes:
+        """All up to a line that has `end`."""
+        found = b""
+        while end not in found:
+            found = self._lines.readline()
+        return found
+
+    def close(self) -> None:
+        self._lines.close()
+        self._socket.close()
+
+
+@one_kind
+async def test_requests_that_the_server_passed_on_before_an_actor_ended_are_answered(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = await stage.host()
+    await stage.spawn(host, "a")
+    raw = await asyncio.to_thread(Raw, stage.url)
+    withdraw = LightSubscription.withdraw
+    sent: list[str] = []
+
+    def late(subscription: LightSubscription) -> None:
+        if subscription.subject.endswith(".ops.a.>") and not sent:
+            sent.append(subscription.subject)
+            subjects = stage.subject("a", "add"), stage.subject("a", "status", "info")
+            requests = [f"PUB {subject} _INBOX.raw.{number} 2\r\n{{}}" for number, subject in enumerate(subjects)]
+            thread = Thread(target=raw.send, args=("\r\n".join(requests),))
+            thread.start()
+            thread.join()
+        withdraw(subscription)
+
+    monkeypatch.setattr(LightSubscription, "withdraw", late)
+    await stage.control("a", "shutdown", wait=True)
+    assert sent
+    answers = [await asyncio.wait_for(asyncio.to_thread(raw.until, b"MSG _INBOX.raw."), 20) for _ in range(2)]
+    assert {answer.split()[1] for answer in answers} == {b"_INBOX.raw.0", b"_INBOX.raw.1"}
+    assert "a" not in host.actors
+    raw.close()
 
 
 async def test_a_spawn_is_answered_when_its_genesis_is_kept(
