@@ -146,15 +146,12 @@ async def test_whatever_a_host_function_returns_wrong_ends_its_operation_alone(s
                 assert await scene.call("t", "wait", "later-fine") == "fine"
 
 
-async def test_an_answer_that_its_guest_has_no_room_for_is_a_memory_limit(
-    scene: Scene, guest: bytes, kind: str
-) -> None:
+async def test_an_answer_that_its_guest_has_no_room_for_is_a_memory_limit(scene: Scene, guest: bytes) -> None:
     host = await actor(scene, guest, "[limits]\nmemory_bytes = 1_048_576\n")
     async with scene.bystander(host):
         error = await failure(scene.call("t", "give", 2 * MIB))
         check(error, Internal, "rolled-back")
-        # How much memory a component has is not visible from outside.
-        assert error.details["reason"] == ("memory-limit" if kind == "module" else "unreachable")
+        assert error.details["reason"] == "memory-limit"
         assert await scene.call("t", "give", 3) == b"\0\0\0"
 
 
