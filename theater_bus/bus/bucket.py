@@ -60,17 +60,17 @@ class ObjectBucket:
         """
         async with self._translated("read from", TRANSFER_S):
             bucket = await self._bucket(create=False)
-            info = None if bucket is None else await _info(bucket, name)
-            if info is None:
-                return None
-            size = info.size or 0
-            if max_bytes is not None and size > max_bytes:
-                raise TooLarge(
-                    f"the object {name} has {size} bytes, the limit is {max_bytes}",
-                    size_bytes=size,
-                    limit_bytes=max_bytes,
-                )
-            return await self._chunks(info)
+            seen: str | None = None
+            while bucket is not None:
+                info = await _info(bucket, name)
+                if info is None or info.nuid == seen:
+                    return None
+                _check_size(info, max_bytes)
+                data = await self._chunks(info)
+                if data is not None:
+                    return data
+                seen = info.nuid  # its chunks are gone: deleted, or replaced by another under the same name
+            return None
 
     async def size(self, name: str) -> int | None:
         """How many bytes the object has; None when it is not there."""
@@ -99,7 +99,7 @@ class ObjectBucket:
                 await bucket.delete(name)
 
     async def _chunks(self, info: ObjectInfo) -> bytes | None:
-        """The bytes of an object, or None when it was deleted meanwhile.
+        """The bytes of an object, or None when it was deleted or replaced meanwhile.
 
         Not nats-py's own `get`: that waits for ever for chunks that are gone, and appends to immutable bytes.
         """
@@ -140,6 +140,16 @@ class ObjectBucket:
 
     def _translated(self, what: str, within_s: float) -> AbstractAsyncContextManager[None]:
         return self._jetstream.translated(f"{what} the object store {self.name}", self._fix, within_s)
+
+
+def _check_size(info: ObjectInfo, max_bytes: int | None) -> None:
+    size = info.size or 0
+    if max_bytes is not None and size > max_bytes:
+        raise TooLarge(
+            f"the object {info.name} has {size} bytes, the limit is {max_bytes}",
+            size_bytes=size,
+            limit_bytes=max_bytes,
+        )
 
 
 async def _info(bucket: ObjectStore, name: str) -> ObjectInfo | None:

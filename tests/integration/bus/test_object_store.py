@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from theater_bus.bus import Connection, EmbeddedServer
+from theater_bus.bus import bucket as bucket_module
 from theater_bus.bus.objects import ObjectStore
 from theater_bus.errors import TooLarge, Unavailable
 
@@ -54,6 +56,28 @@ async def test_two_that_make_the_bucket_at_once_both_store(connect: Connect, buc
     await first.put(b"one")
     await second.put(b"two")
     assert await first.get(digest(b"two")) == b"two"
+
+
+async def test_content_that_is_put_again_while_it_is_read_is_there(
+    connect: Connect, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that spawn from one new package both put it; the second's chunks take the place of the first's."""
+    store = ObjectStore(await connect(), bucket)
+    stored = await store.put(b"the same")
+    look = bucket_module._info
+    seen: list[str] = []
+
+    async def slow(found: Any, name: str) -> Any:
+        info = await look(found, name)
+        if not seen:
+            seen.append(name)
+            await store._bucket.put(stored.name, b"the same")
+        return info
+
+    monkeypatch.setattr(bucket_module, "_info", slow)
+    assert await store.get(stored.digest) == b"the same"
+    await store.delete(stored.name)
+    assert await store.get(stored.digest) is None
 
 
 async def test_deleted_content_is_gone_and_can_be_put_again(connect: Connect, bucket: str) -> None:
