@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from theater_bus.capability import CapabilityError, HandlerError
+from theater_bus.capability import HandlerError
 from theater_bus.errors import SpawnRefused
 from theater_bus.testing import FakeClock, capability_harness
 from theater_bus_wasi import Wasi
@@ -21,30 +19,7 @@ from theater_bus_wasi.message import Fields, size_of
 from theater_bus_wasi.streams import ByteSource, InputStream, OutputStream
 from theater_bus_wasi.table import MAX_RESOURCES, Pollable
 
-Call = Callable[..., Any]
-
-
-@asynccontextmanager
-async def wasi(**settings: Any) -> AsyncIterator[tuple[Wasi, Call]]:
-    """The capability with these settings, and a way to call its functions by name."""
-    async with capability_harness(Wasi, settings) as harness:
-        instance = harness.instance
-        assert isinstance(instance, Wasi)
-        functions = instance.functions()
-        yield instance, lambda name, *args: functions[f"wasi:{name}"](*args)
-
-
-def refusal(call: Callable[[], Any]) -> Any:
-    with pytest.raises(CapabilityError) as caught:
-        call()
-    return caught.value.value
-
-
-async def refused(call: Any) -> Any:
-    with pytest.raises(CapabilityError) as caught:
-        await call
-    return caught.value.value
-
+from .conftest import Call, refusal, refused, wasi
 
 # -- nothing by default ----------------------------------------------------------------------------------------------
 
@@ -290,136 +265,6 @@ async def test_polling_waits_for_the_first_and_leaves_nothing_behind() -> None:
         assert await call("io/poll.poll", [waiting, ready]) == [1]
         assert await call("io/poll.poll", []) == []
         assert len(asyncio.all_tasks()) == 1
-
-
-# -- files -----------------------------------------------------------------------------------------------------------
-
-AT = "filesystem/types.[method]descriptor."
-
-
-@asynccontextmanager
-async def granted(place: Path, *, write: bool = True) -> AsyncIterator[tuple[int, Wasi, Call]]:
-    """A granted directory, opened."""
-    async with wasi(**{"write" if write else "read": [str(place)]}) as (instance, call):
-        ((number, path),) = call("filesystem/preopens.get-directories")
-        assert path == str(place)
-        yield number, instance, call
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """`in/file.txt` to be granted, `out/secret` beside it, and links that lead there."""
-    inside = tmp_path / "in"
-    (inside / "sub").mkdir(parents=True)
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "secret").write_text("not yours")
-    (inside / "file.txt").write_text("hello")
-    (inside / "link").symlink_to(tmp_path / "out")
-    (inside / "link.txt").symlink_to(tmp_path / "out" / "secret")
-    return inside
-
-
-async def test_a_granted_directory_is_read_and_written(place: Path) -> None:
-    async with granted(place) as (root, _, call):
-        file = await call(AT + "open-at", root, [], "file.txt", [], ["read"])
-        assert await call(AT + "read", file, 100, 1) == [b"ello", True]
-        assert call(AT + "get-type", file) == "regular-file"
-        assert (await call(AT + "stat", file))["size"] == 5
-        stream = call(AT + "read-via-stream", file, 2)
-        assert call("io/streams.[method]input-stream.read", stream, 100) == b"llo"
-        made = await call(AT + "open-at", root, [], "sub/new", ["create", "exclusive"], ["write"])
-        assert await call(AT + "write", made, b"0123", 0) == 4
-        out = call(AT + "append-via-stream", made)
-        call("io/streams.[method]output-stream.write", out, b"45")
-        await call(AT + "set-size", made, 5)
-        await call(AT + "sync", made)
-        await call(AT + "rename-at", root, "sub/new", root, "moved")
-        assert (place / "moved").read_bytes() == b"01234"
-        await call(AT + "create-directory-at", root, "more")
-        await call(AT + "remove-directory-at", root, "more")
-        await call(AT + "unlink-file-at", root, "moved")
-        entries = await call(AT + "read-directory", root)
-        names = []
-        while entry := call("filesystem/types.[method]directory-entry-stream.read-directory-entry", entries):
-            names.append((entry["name"], entry["type"]))
-        assert ("file.txt", "regular-file") in names
-        assert ("link", "symbolic-link") in names
-
-
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ("../out/secret", "not-permitted"),
-        ("sub/../../out/secret", "not-permitted"),
-        ("/etc/passwd", "not-permitted"),
-        ("..", "not-permitted"),
-        ("file.txt\0", "not-permitted"),
-        ("link/secret", "not-directory"),
-        ("link.txt", "loop"),
-        ("file.txt/x", "not-directory"),
-        ("nothing", "no-entry"),
-        ("x" * 300, "name-too-long"),
-    ],
-)
-async def test_no_path_leads_out_of_a_directory(place: Path, path: str, code: str) -> None:
-    async with granted(place) as (root, _, call):
-        assert await refused(call(AT + "open-at", root, [], path, [], ["read"])) == code
-        assert await refused(call(AT + "open-at", root, ["symlink-follow"], path, [], ["read"])) == code
-
-
-async def test_places_that_no_file_has_are_errors_of_wasi(place: Path) -> None:
-    most = (1 << 64) - 1
-    async with granted(place) as (directory, _, call):
-        file = await call(f"{AT}open-at", directory, [], "file.txt", [], ["read", "write"])
-        assert await refused(call(f"{AT}read", file, 10, most)) == "invalid"
-        assert await refused(call(f"{AT}write", file, b"x", most)) == "invalid"
-        assert await refused(call(f"{AT}set-size", file, most)) == "invalid"
-        assert (await call(f"{AT}read", file, most, 0))[0] == b"hello"
-        source = call(f"{AT}read-via-stream", file, most)
-        error = refusal(partial(call, "io/streams.[method]input-stream.read", source, 1))
-        assert "last-operation-failed" in error
-        target = call(f"{AT}write-via-stream", file, most)
-        error = refusal(partial(call, "io/streams.[method]output-stream.write", target, b"x"))
-        assert "last-operation-failed" in error
-    assert (place / "file.txt").read_text() == "hello"
-
-
-async def test_links_are_not_made_nor_read(place: Path) -> None:
-    async with granted(place) as (root, _, call):
-        assert refusal(lambda: call(AT + "symlink-at", root, "/etc", "e")) == "not-permitted"
-        assert refusal(lambda: call(AT + "readlink-at", root, "link")) == "not-permitted"
-        assert (await call(AT + "stat-at", root, [], "link.txt"))["type"] == "symbolic-link"
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda call, root: call(AT + "open-at", root, [], "new", ["create"], ["write"]),
-        lambda call, root: call(AT + "open-at", root, [], "file.txt", [], ["write"]),
-        lambda call, root: call(AT + "open-at", root, [], "file.txt", ["truncate"], ["read"]),
-        lambda call, root: call(AT + "unlink-file-at", root, "file.txt"),
-        lambda call, root: call(AT + "create-directory-at", root, "d"),
-        lambda call, root: call(AT + "rename-at", root, "file.txt", root, "x"),
-    ],
-)
-async def test_a_directory_to_read_is_not_changed(place: Path, change: Any) -> None:
-    async with granted(place, write=False) as (root, _, call):
-        assert await refused(change(call, root)) == "read-only"
-    assert (place / "file.txt").read_text() == "hello"
-
-
-async def test_files_are_closed_with_their_handles_and_with_the_instance(place: Path) -> None:
-    def opened() -> int:
-        return len(os.listdir("/proc/self/fd"))
-
-    before = opened()
-    async with granted(place) as (root, instance, call):
-        file = await call(AT + "open-at", root, [], "file.txt", [], ["read"])
-        call(AT + "read-via-stream", file, 0)
-        instance.dropped("wasi:filesystem/types/descriptor", file)
-        instance.renewed()
-        assert opened() == before
-    assert opened() == before
 
 
 # -- connections -----------------------------------------------------------------------------------------------------

@@ -11,17 +11,17 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from functools import partial, wraps
+from threading import Lock
+from typing import Any
 
-from theater_bus.capability import CapabilityError
+from theater_bus.capability import CapabilityError, HandlerError
 from theater_bus_wasi.streams import MOST, InputStream, OutputStream
 from theater_bus_wasi.table import Group, named
 
 __all__ = ["Descriptor", "Filesystem"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 BILLION = 1_000_000_000
 _CODES = {
     errno.EACCES: "access",
@@ -45,33 +45,88 @@ _CODES = {
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def _on_a_thread(function: F) -> F:
-    """A method that waits for the disk, off the loop; what the system refuses is WASI's error code."""
+def _on_a_thread(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that waits for the disk, off the loop; what the system refuses is WASI's error code.
+
+    The guest gives the number of a descriptor and the method gets the descriptor. What the method returns to be held
+    gets its number here, on the loop: an operation that was cut meanwhile, and its thread with it, leaves nothing in
+    the table of the next guest.
+    """
 
     @wraps(function)
-    async def run(self: Any, *args: Any) -> Any:
+    async def run(self: Filesystem, number: int, *args: Any) -> Any:
+        found = self._descriptor(number)
+        work = asyncio.get_running_loop().run_in_executor(None, partial(function, self, found, *args))
         try:
-            return await asyncio.to_thread(function, self, *args)
+            made = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            work.add_done_callback(_let_go)
+            raise
         except OSError as error:
             raise CapabilityError(_CODES.get(error.errno or 0, "io")) from error
         except OverflowError as error:  # an offset or a size that no file can have
             raise CapabilityError("invalid") from error
+        return self.table.put(made) if isinstance(made, Descriptor | Entries) else made
 
-    return run  # type: ignore[return-value]
+    return run
+
+
+def _let_go(work: asyncio.Future[Any]) -> None:
+    """Close what a thread made for an operation that is over."""
+    made = None if work.cancelled() or work.exception() else work.result()
+    if isinstance(made, Descriptor):
+        made.close()
 
 
 class Descriptor:
-    """An open file or directory. `writable` is whether writing was granted, and asked for."""
+    """An open file or directory. `writable` is whether writing was granted, and asked for.
+
+    Invariant: its number of the kernel stays its own as long as a thread uses it; once closed, it could be another's.
+    """
 
     def __init__(self, file: int, *, writable: bool, readable: bool = True) -> None:
-        self.file, self.writable, self.readable = file, writable, readable
+        self.writable, self.readable = writable, readable
         self.is_directory = stat.S_ISDIR(os.fstat(file).st_mode)
+        self._file = file
+        self._lock = Lock()
+        self._users = 0
+        self._closed = False
+
+    @contextlib.contextmanager
+    def use(self) -> Iterator[int]:
+        """The kernel's number, which is valid inside. Raises an error that ends the operation once it is closed."""
+        with self._lock:
+            if self._closed:
+                raise HandlerError("wasi: the descriptor is closed", reason="gone")
+            self._users += 1
+        try:
+            yield self._file
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            last = self._closed and not self._users
+        if last:
+            os.close(self._file)
 
     def close(self) -> None:
-        """Close it; twice does no harm."""
-        file, self.file = self.file, -1
-        if file >= 0:
-            os.close(file)
+        """Close it, when nobody uses it any more; twice does no harm."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            last = not self._users
+        if last:
+            os.close(self._file)
+
+    def require_file(self, *, write: bool = False) -> None:
+        """Raises WASI's `is-directory`, and `read-only` where writing was not granted."""
+        if self.is_directory:
+            raise CapabilityError("is-directory")
+        if write:
+            self.require_write()
 
     def require_write(self) -> None:
         """Raises WASI's `read-only` where writing was not granted."""
@@ -167,7 +222,8 @@ def _walk(directory: Descriptor, path: str) -> tuple[int, str]:
     if path.startswith("/") or "\0" in path:
         raise CapabilityError("not-permitted")
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    held = [os.dup(directory.file)]
+    with directory.use() as file:
+        held = [os.dup(file)]
     try:
         for part in parts[:-1]:
             if part != "..":
@@ -207,40 +263,49 @@ class Filesystem(Group):
 
     @named("wasi:filesystem/types.[method]descriptor.read-via-stream")
     def read_via_stream(self, number: int, offset: int) -> int:
-        return self.table.put(FileInput(self._file(number).file, offset))
+        found = self._descriptor(number)
+        found.require_file()
+        with found.use() as file:
+            return self.table.put(FileInput(file, offset))
 
     @named("wasi:filesystem/types.[method]descriptor.write-via-stream")
     def write_via_stream(self, number: int, offset: int) -> int:
-        return self.table.put(FileOutput(self._file(number, write=True).file, offset))
+        return self._output(number, offset)
 
     @named("wasi:filesystem/types.[method]descriptor.append-via-stream")
     def append_via_stream(self, number: int) -> int:
-        return self.table.put(FileOutput(self._file(number, write=True).file, None))
+        return self._output(number, None)
 
     @named("wasi:filesystem/types.[method]descriptor.read")
     @_on_a_thread
-    def read(self, number: int, length: int, offset: int) -> list[Any]:
-        file = self._file(number)
-        data = os.pread(file.file, min(length, MOST), offset)
-        return [data, offset + len(data) >= os.fstat(file.file).st_size]
+    def read(self, found: Descriptor, length: int, offset: int) -> list[Any]:
+        found.require_file()
+        with found.use() as file:
+            data = os.pread(file, min(length, MOST), offset)
+            return [data, offset + len(data) >= os.fstat(file).st_size]
 
     @named("wasi:filesystem/types.[method]descriptor.write")
     @_on_a_thread
-    def write(self, number: int, data: bytes, offset: int) -> int:
-        return os.pwrite(self._file(number, write=True).file, data, offset)
+    def write(self, found: Descriptor, data: bytes, offset: int) -> int:
+        found.require_file(write=True)
+        with found.use() as file:
+            return os.pwrite(file, data, offset)
 
     @named("wasi:filesystem/types.[method]descriptor.set-size")
     @_on_a_thread
-    def set_size(self, number: int, size: int) -> None:
-        os.ftruncate(self._file(number, write=True).file, size)
+    def set_size(self, found: Descriptor, size: int) -> None:
+        found.require_file(write=True)
+        with found.use() as file:
+            os.ftruncate(file, size)
 
     @named(
         "wasi:filesystem/types.[method]descriptor.sync",
         "wasi:filesystem/types.[method]descriptor.sync-data",
     )
     @_on_a_thread
-    def sync(self, number: int) -> None:
-        os.fsync(self._descriptor(number).file)
+    def sync(self, found: Descriptor) -> None:
+        with found.use() as file:
+            os.fsync(file)
 
     @named("wasi:filesystem/types.[method]descriptor.advise")
     def advise(self, number: int, offset: int, length: int, advice: str) -> None:
@@ -256,28 +321,33 @@ class Filesystem(Group):
 
     @named("wasi:filesystem/types.[method]descriptor.get-type")
     def get_type(self, number: int) -> str:
-        return _type(os.fstat(self._descriptor(number).file).st_mode)
+        with self._descriptor(number).use() as file:
+            return _type(os.fstat(file).st_mode)
 
     @named("wasi:filesystem/types.[method]descriptor.stat")
     @_on_a_thread
-    def stat(self, number: int) -> dict[str, Any]:
-        return _stat(os.fstat(self._descriptor(number).file))
+    def stat(self, found: Descriptor) -> dict[str, Any]:
+        with found.use() as file:
+            return _stat(os.fstat(file))
 
     @named("wasi:filesystem/types.[method]descriptor.metadata-hash")
     @_on_a_thread
-    def metadata_hash(self, number: int) -> dict[str, int]:
-        return _hash(os.fstat(self._descriptor(number).file))
+    def metadata_hash(self, found: Descriptor) -> dict[str, int]:
+        with found.use() as file:
+            return _hash(os.fstat(file))
 
     @named("wasi:filesystem/types.[method]descriptor.is-same-object")
     def is_same_object(self, number: int, other: int) -> bool:
-        return os.path.sameopenfile(self._descriptor(number).file, self._descriptor(other).file)
+        with self._descriptor(number).use() as one, self._descriptor(other).use() as two:
+            return os.path.sameopenfile(one, two)
 
     # -- directories -------------------------------------------------------------------------------------------------
 
     @named("wasi:filesystem/types.[method]descriptor.open-at")
     @_on_a_thread
-    def open_at(self, number: int, _follow: list[str], path: str, how: list[str], flags: list[str]) -> int:
-        directory = self._descriptor(number)
+    def open_at(
+        self, directory: Descriptor, _follow: list[str], path: str, how: list[str], flags: list[str]
+    ) -> Descriptor:
         writes = bool({"write", "mutate-directory"} & set(flags)) or bool({"create", "truncate"} & set(how))
         if writes:
             directory.require_write()
@@ -286,42 +356,44 @@ class Filesystem(Group):
             file = os.open(name, _open_flags(how, flags), 0o600, dir_fd=parent)
         finally:
             os.close(parent)
-        return self.table.put(Descriptor(file, writable=directory.writable and writes, readable="read" in flags))
+        return Descriptor(file, writable=directory.writable and writes, readable="read" in flags)
 
     @named("wasi:filesystem/types.[method]descriptor.stat-at")
     @_on_a_thread
-    def stat_at(self, number: int, _follow: list[str], path: str) -> dict[str, Any]:
-        return _stat(self._stat_at(number, path))
+    def stat_at(self, directory: Descriptor, _follow: list[str], path: str) -> dict[str, Any]:
+        return _stat(_stat_at(directory, path))
 
     @named("wasi:filesystem/types.[method]descriptor.metadata-hash-at")
     @_on_a_thread
-    def metadata_hash_at(self, number: int, _follow: list[str], path: str) -> dict[str, int]:
-        return _hash(self._stat_at(number, path))
+    def metadata_hash_at(self, directory: Descriptor, _follow: list[str], path: str) -> dict[str, int]:
+        return _hash(_stat_at(directory, path))
 
     @named("wasi:filesystem/types.[method]descriptor.create-directory-at")
     @_on_a_thread
-    def create_directory_at(self, number: int, path: str) -> None:
-        self._change(number, path, lambda parent, name: os.mkdir(name, 0o700, dir_fd=parent))
+    def create_directory_at(self, directory: Descriptor, path: str) -> None:
+        _change(directory, path, lambda parent, name: os.mkdir(name, 0o700, dir_fd=parent))
 
     @named("wasi:filesystem/types.[method]descriptor.remove-directory-at")
     @_on_a_thread
-    def remove_directory_at(self, number: int, path: str) -> None:
-        self._change(number, path, lambda parent, name: os.rmdir(name, dir_fd=parent))
+    def remove_directory_at(self, directory: Descriptor, path: str) -> None:
+        _change(directory, path, lambda parent, name: os.rmdir(name, dir_fd=parent))
 
     @named("wasi:filesystem/types.[method]descriptor.unlink-file-at")
     @_on_a_thread
-    def unlink_file_at(self, number: int, path: str) -> None:
-        self._change(number, path, lambda parent, name: os.unlink(name, dir_fd=parent))
+    def unlink_file_at(self, directory: Descriptor, path: str) -> None:
+        _change(directory, path, lambda parent, name: os.unlink(name, dir_fd=parent))
 
     @named("wasi:filesystem/types.[method]descriptor.rename-at")
+    async def rename_at(self, number: int, path: str, other: int, new_path: str) -> None:
+        await self._rename(number, path, self._descriptor(other), new_path)
+
     @_on_a_thread
-    def rename_at(self, number: int, path: str, other: int, new_path: str) -> None:
-        target = self._descriptor(other)
+    def _rename(self, directory: Descriptor, path: str, target: Descriptor, new_path: str) -> None:
         target.require_write()
         new_parent, new_name = _walk(target, new_path)
         try:
-            self._change(
-                number,
+            _change(
+                directory,
                 path,
                 lambda parent, name: os.rename(name, new_name, src_dir_fd=parent, dst_dir_fd=new_parent),
             )
@@ -330,16 +402,16 @@ class Filesystem(Group):
 
     @named("wasi:filesystem/types.[method]descriptor.read-directory")
     @_on_a_thread
-    def read_directory(self, number: int) -> int:
-        directory = self._descriptor(number)
+    def read_directory(self, directory: Descriptor) -> Entries:
         if not directory.is_directory:
             raise CapabilityError("not-directory")
         found = []
-        for name in sorted(os.listdir(directory.file)):
-            with contextlib.suppress(FileNotFoundError):  # gone since
-                mode = os.stat(name, dir_fd=directory.file, follow_symlinks=False).st_mode
-                found.append({"type": _type(mode), "name": name})
-        return self.table.put(Entries(found))
+        with directory.use() as file:
+            for name in sorted(os.listdir(file)):
+                with contextlib.suppress(FileNotFoundError):  # gone since
+                    mode = os.stat(name, dir_fd=file, follow_symlinks=False).st_mode
+                    found.append({"type": _type(mode), "name": name})
+        return Entries(found)
 
     @named("wasi:filesystem/types.[method]directory-entry-stream.read-directory-entry")
     def read_directory_entry(self, number: int) -> dict[str, str] | None:
@@ -366,29 +438,28 @@ class Filesystem(Group):
     def _descriptor(self, number: int) -> Descriptor:
         return self.table.get(number, Descriptor)
 
-    def _file(self, number: int, *, write: bool = False) -> Descriptor:
+    def _output(self, number: int, at: int | None) -> int:
         found = self._descriptor(number)
-        if found.is_directory:
-            raise CapabilityError("is-directory")
-        if write:
-            found.require_write()
-        return found
+        found.require_file(write=True)
+        with found.use() as file:
+            return self.table.put(FileOutput(file, at))
 
-    def _stat_at(self, number: int, path: str) -> os.stat_result:
-        parent, name = _walk(self._descriptor(number), path)
-        try:
-            return os.stat(name, dir_fd=parent, follow_symlinks=False)
-        finally:
-            os.close(parent)
 
-    def _change(self, number: int, path: str, change: Callable[[int, str], None]) -> None:
-        directory = self._descriptor(number)
-        directory.require_write()
-        parent, name = _walk(directory, path)
-        try:
-            change(parent, name)
-        finally:
-            os.close(parent)
+def _stat_at(directory: Descriptor, path: str) -> os.stat_result:
+    parent, name = _walk(directory, path)
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    finally:
+        os.close(parent)
+
+
+def _change(directory: Descriptor, path: str, change: Callable[[int, str], None]) -> None:
+    directory.require_write()
+    parent, name = _walk(directory, path)
+    try:
+        change(parent, name)
+    finally:
+        os.close(parent)
 
 
 def _open_flags(how: list[str], flags: list[str]) -> int:
