@@ -157,7 +157,7 @@ async def test_bytes_that_are_no_chain_are_a_verdict_and_no_error() -> None:
 async def test_missing_objects_and_a_missing_beginning_are_said() -> None:
     first, second, third, last = chain()
     spilled, _ = second.spill()
-    assert "1 objects are missing" in verdict_text("a", await verified(feed(first, spilled, third)))
+    assert "objects that are missing: 1" in verdict_text("a", await verified(feed(first, spilled, third)))
     assert "the beginning is not part of it" in verdict_text("a", await verified(feed(third, last)))
 
 

@@ -16,7 +16,7 @@ from theater_bus.cli.invocation import Invocation
 from theater_bus.core.wire.identity import is_name
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from theater_bus.client import ActorHandle, Exported
     from theater_bus.core.chain.archive import Archive
@@ -118,7 +118,11 @@ def _exported_text(done: Exported) -> str:
     text = f"exported: {done.events} events and {done.objects} objects, {done.size_bytes:,} bytes, to {done.path}"
     if not done.missing:
         return text
-    return f"{text}\n  {len(done.missing)} objects are missing, the first is {done.missing[0].hex()}"
+    return f"{text}\n  {_missing(done.missing)}"
+
+
+def _missing(digests: Sequence[bytes]) -> str:
+    return f"objects that are missing: {len(digests)}, the first is {digests[0].hex()}"
 
 
 def _from_file(invocation: Invocation, path: Path, from_seq: int, verify: bool) -> int:
@@ -211,7 +215,7 @@ def verdict_text(actor_id: str, report: Verification) -> str:
         where = "" if report.problem.seq is None else f"event {report.problem.seq}: "
         return f"{text}\n  {where}{report.problem.reason}"
     if report.missing:
-        return f"{text}\n  {len(report.missing)} objects are missing, the first is {report.missing[0].hex()}"
+        return f"{text}\n  {_missing(report.missing)}"
     if not report.anchored:
         return f"{text}\n  the beginning is not part of it; compare the head with one that you keep"
     return text
