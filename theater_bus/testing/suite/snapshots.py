@@ -6,10 +6,11 @@ First without a host, by a clock that stands still; a capability that needs NATS
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from typing import Any
 
+from theater_bus.capability import Capability
 from theater_bus.errors import ActorError
 from theater_bus.testing.clock import FakeClock
 from theater_bus.testing.harness import NeedsHost, capability_harness
@@ -82,7 +83,38 @@ async def _with_hosts(case: Case, examples: Sequence[Example], start: StartHost)
             except (ActorError, Failed):
                 continue
         taken = caller.host.host.actors[actor.id].capabilities[name].snapshot()
-    async with start() as caller:
-        actors = caller.host.host.actors
-        await until(lambda: "conformance" in actors, CALL_S)
-        return taken, actors["conformance"].capabilities[name].snapshot()
+    with _restoring(case.cls) as restored:
+        async with start() as caller:
+            await until(lambda: "conformance" in caller.host.host.actors, CALL_S)
+    return restored[0] if restored else (taken, None if isinstance(taken, bytes) else taken)
+
+
+@contextmanager
+def _restoring(cls: type[Capability]) -> Iterator[list[tuple[bytes, Any]]]:
+    """What instances are given to restore, and what they give when they have started.
+
+    Before and after that the world goes on: what a capability watches may change its next snapshot.
+    """
+    seen: list[tuple[bytes, Any]] = []
+    given: dict[Capability, bytes] = {}
+    restore, start = cls.restore, cls.start
+    own = {name: cls.__dict__[name] for name in ("restore", "start") if name in cls.__dict__}
+
+    def restored(self: Capability, snapshot: bytes) -> None:
+        given[self] = snapshot
+        restore(self, snapshot)
+
+    async def started(self: Capability) -> None:
+        await start(self)
+        if self in given:
+            seen.append((given.pop(self), self.snapshot()))
+
+    cls.restore, cls.start = restored, started  # type: ignore[method-assign]
+    try:
+        yield seen
+    finally:
+        for name in ("restore", "start"):
+            if name in own:
+                setattr(cls, name, own[name])
+            else:
+                delattr(cls, name)
