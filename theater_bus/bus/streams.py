@@ -70,17 +70,18 @@ class StreamPublisher:
         limit = self._jetstream.connection.max_payload
         if size > limit:
             raise TooLarge(
-                f"a message to {subject} has {size} bytes with its headers, the server accepts {limit}",
+                f"a message to {subject[:120]} has {size} bytes with its headers, the server accepts {limit}",
                 size_bytes=size,
                 limit_bytes=limit,
             )
         context = self._jetstream.context("stream")
-        async with self._jetstream.translated(f"published to {subject}", "check the stream and the permissions"):
+        async with self._jetstream.translated(f"published to {subject[:120]}", "check the stream and the permissions"):
             try:
                 kept = await context.publish(subject, data, headers=given or None)
             except NoStreamResponseError as error:
                 raise Unavailable(
-                    f"no stream takes messages to {subject}. Fix: create one with that subject (`nats stream add`)"
+                    f"no stream takes messages to {subject[:120]}. "
+                    "Fix: create one with that subject (`nats stream add`)"
                 ) from error
         return StreamPosition(kept.stream, kept.seq, bool(kept.duplicate))
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from theater_bus.bus import Message, Subscription
 from theater_bus.bus.jetstream import check_bucket
 from theater_bus.bus.named import NamedKeyValue, NamedObjects, named_key_value, named_objects
+from theater_bus.bus.refusal import MAX_SUBJECTS
 from theater_bus.bus.streams import DurableConsumer, StreamDelivery, StreamPublisher
 from theater_bus.capability import (
     SUBJECTS,
@@ -165,7 +166,11 @@ class ActorBus:
             self.check("subscribe", SUBJECTS, reply)
 
     def check_literal(self, subject: str) -> None:
-        """Raise `PermissionDenied` for a pattern: nobody can publish to one."""
+        """Raise `PermissionDenied` for a pattern, `ConfigurationError` for no subject: nobody can publish to one."""
+        if not subject.isprintable() or " " in subject or len(subject) > MAX_SUBJECTS:
+            raise ConfigurationError(
+                "subject", f"{subject[:120]!r} is not a subject", "no spaces, no control characters, and make it short"
+            )
         if not {"*", ">"}.isdisjoint(subject.split(".")):
             raise PermissionDenied(f"{subject[:120]!r} holds a wildcard, and is no subject to publish to")
 

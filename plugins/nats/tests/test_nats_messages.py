@@ -126,6 +126,23 @@ async def test_a_publish_leaves_with_its_operation_and_not_without(spawn: Any, c
     assert (await heard.next_msg(5)).data == b"2"
 
 
+@pytest.mark.parametrize("subject", ["\u202e\u200b", "\ufeff", "a\n", "out.a b", "out." + "x" * 4000])
+async def test_what_is_no_subject_is_refused_at_once_and_not_when_it_leaves(
+    spawn: Any, caplog: Any, subject: str
+) -> None:
+    _, actor = await spawn(publish=[">", "*"], subscribe=[">", "*"])
+    for function, args in (
+        ("publish", [subject, None, [], b"1"]),
+        ("publish", ["out.a", subject, [], b"1"]),
+        ("publish-to-stream", [subject, [], b"1"]),
+        ("request", [subject, [], b"1", 100]),
+    ):
+        with pytest.raises(GuestError, match=r"is not a subject|is refused|does not allow") as refused:
+            await call(actor, function, *args)
+        assert len(str(refused.value)) < 600
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_request_is_answered_or_says_why_not(spawn: Any, client: Any) -> None:
     async def answer(message: Any) -> None:
         await message.respond(
