@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import nats
 import pytest
@@ -57,7 +58,7 @@ async def client(theater_server: Any) -> AsyncIterator[Any]:
 @pytest.fixture
 async def bucket(client: Any) -> Any:
     """A bucket of its own for every test."""
-    return await client.jetstream().create_key_value(bucket=f"b{id(client):x}")
+    return await client.jetstream().create_key_value(bucket=f"b{uuid4().hex}")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -25,7 +26,7 @@ async def call(actor: Any, function: str, *params: Any) -> Any:
 @pytest.fixture
 async def stream(client: Any) -> str:
     """A stream of its own for every test, with the subjects `NAME.>`."""
-    name = f"S{id(client):x}"
+    name = f"S{uuid4().hex}"
     await client.jetstream().add_stream(name=name, subjects=[f"{name}.>"])
     return name
 
